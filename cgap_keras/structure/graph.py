@@ -1,0 +1,160 @@
+"""A functional model as a flat list of calls: the one view of a graph that the library reads.
+
+Keras keeps a functional model as nodes that refer to symbolic tensors, and a nested model as one node with a graph of its own. `trace`
+lays both out as one sequence of calls in execution order, so that nobody else has to know how Keras stores a graph.
+"""
+
+import dataclasses
+from collections.abc import Hashable
+
+import keras
+from keras import tree
+
+
+@dataclasses.dataclass(frozen=True)
+class Edge:
+    """A tensor that flows from one call to the next.
+
+    Attributes:
+        key: Identifies the tensor within one trace.
+        shape: Its shape, the batch axis included; `None` where a size is not known.
+        dtype: Its dtype, as a string.
+    """
+
+    key: Hashable
+    shape: tuple
+    dtype: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """One operation applied to some tensors.
+
+    Attributes:
+        path: The layer's path, `"encoder/conv2d_3"` for a layer of a nested model. A shared layer appears in several calls, all with
+            the same path.
+        operation: The `keras.Layer` or `keras.Operation` that is called.
+        args: The positional arguments of the call, with an `Edge` in the place of each tensor.
+        kwargs: The keyword arguments of the call, likewise.
+        inputs: The edges among the arguments, in order.
+        outputs: The edges that come out, flat.
+    """
+
+    path: str
+    operation: keras.Operation
+    args: tuple
+    kwargs: dict
+    inputs: tuple
+    outputs: tuple
+
+
+@dataclasses.dataclass(frozen=True)
+class Graph:
+    """A traced model: what goes in, the calls in execution order, what comes out."""
+
+    inputs: tuple
+    calls: tuple
+    outputs: tuple
+
+
+def trace(model):
+    """Lays a functional model out as a flat sequence of calls.
+
+    Nested functional and Sequential models are entered; their layers appear in the place of the nested call, with the nested model's
+    name in front of their path.
+
+    Args:
+        model: A built functional or Sequential `keras.Model`.
+
+    Returns:
+        A `Graph`.
+
+    Raises:
+        ValueError: If the model is not functional (a subclass with its own `call`), or is not built yet.
+
+    Example:
+
+    ```python
+    for call in trace(model).calls:
+        print(call.path, type(call.operation).__name__, [edge.shape for edge in call.outputs])
+    ```
+    """
+    functional = as_functional(model)
+    inputs = tuple(_edge(tensor, ("input", i)) for i, tensor in enumerate(functional.inputs))
+    calls = []
+    outputs = _enter(functional, inputs, "", (), calls)
+    return Graph(inputs, tuple(calls), tuple(outputs))
+
+
+def as_functional(model):
+    """The functional graph behind a model: the model itself, or the graph that a built Sequential keeps."""
+    if isinstance(model, keras.Sequential):
+        functional = getattr(model, "_functional", None)
+        if functional is None:
+            raise ValueError(
+                "The Sequential model is not built, so the shapes of its layers are not known. Add a `keras.Input` as its first "
+                f"layer, or call `model.build(input_shape)`. Received: model={model.name!r}"
+            )
+        return functional
+    if not is_functional(model):
+        raise ValueError(
+            "Only functional and Sequential models have a graph that can be read and edited. Write the model with the functional API "
+            "(`keras.Model(inputs, outputs)`), or hand over the functional model inside it. "
+            f"Received: model={getattr(model, 'name', model)!r} of type {type(model).__name__}"
+        )
+    return model
+
+
+def is_functional(model):
+    """Whether `model` is a functional model: one that runs the graph it was made from."""
+    from keras.src.models.functional import Functional
+
+    return isinstance(model, Functional) and type(model).call is Functional.call
+
+
+def is_nested_model(operation):
+    """Whether an operation is a model whose layers `trace` lays out in its place."""
+    return isinstance(operation, keras.Sequential) or is_functional(operation)
+
+
+def ordered_nodes(functional):
+    """The nodes of a functional model in the order in which Keras runs them, inputs left out."""
+    by_depth = functional._nodes_by_depth
+    for depth in sorted(by_depth, reverse=True):
+        for node in by_depth[depth]:
+            if node.operation and not node.is_input:
+                yield node
+
+
+def _edge(tensor, key):
+    return Edge(key, tuple(tensor.shape), keras.backend.standardize_dtype(tensor.dtype))
+
+
+def _enter(functional, inputs, prefix, scope, calls):
+    """Appends the calls of one (possibly nested) graph and returns the edges of its outputs."""
+    edges = {id(tensor): edge for tensor, edge in zip(functional.inputs, inputs)}
+    for position, node in enumerate(ordered_nodes(functional)):
+        if any(id(tensor) not in edges for tensor in node.input_tensors):
+            continue
+        operation, key = node.operation, (*scope, position)
+        path = f"{prefix}{operation.name}"
+        args, kwargs = node.arguments.fill_in(edges)
+        node_inputs = tuple(edges[id(tensor)] for tensor in node.input_tensors)
+        if is_nested_model(operation):
+            outputs = _enter(as_functional(operation), node_inputs, f"{path}/", key, calls)
+        else:
+            outputs = _output_edges(node, node_inputs, args, kwargs, key)
+            calls.append(Call(path, operation, args, kwargs, node_inputs, outputs))
+        edges.update((id(tensor), edge) for tensor, edge in zip(node.outputs, outputs))
+    return [edges[id(tensor)] for tensor in functional.outputs]
+
+
+def _output_edges(node, inputs, args, kwargs, key):
+    tensors = node.outputs
+    if any(tuple(tensor.shape) != edge.shape for tensor, edge in zip(node.input_tensors, inputs)):
+        # A nested model called on other shapes than the ones it was made with.
+        symbolic = tree.map_structure(
+            lambda x: keras.KerasTensor(x.shape, x.dtype) if isinstance(x, Edge) else x, (tuple(args), dict(kwargs))
+        )
+        tensors = tree.flatten(node.operation.compute_output_spec(*symbolic[0], **symbolic[1]))
+    return tuple(_edge(tensor, (*key, i)) for i, tensor in enumerate(tensors))

@@ -1,0 +1,246 @@
+"""Channel groups: the widths of a model that have to change together."""
+
+import dataclasses
+
+import keras
+import numpy as np
+
+from cgap_keras.structure import rules  # noqa: F401  (fills the table of rules)
+from cgap_keras.structure.graph import trace
+from cgap_keras.structure.layout import FIXED, Run, parse_runs
+from cgap_keras.structure.registry import rule_for
+from cgap_keras.structure.tracer import Tracer, fixed_labels
+
+
+@dataclasses.dataclass(frozen=True)
+class VariableAxis:
+    """One axis of a variable, and the units along it.
+
+    Attributes:
+        layer: Path of the layer that owns the variable, `"encoder/conv2d_3"`.
+        variable: Path of the variable, `"encoder/conv2d_3/kernel"`.
+        axis: The axis, counted from 0.
+        role: `"produce"` where a slice makes the unit (a convolution's filters), `"carry"` where a slice belongs to a
+            unit made elsewhere (a normalisation's scale, a bias), `"consume"` where a slice reads the unit linearly.
+        runs: The groups that lie along the axis, in order; a tuple of `Run`.
+    """
+
+    layer: str
+    variable: str
+    axis: int
+    role: str
+    runs: tuple[Run, ...]
+
+    @property
+    def key(self):
+        """What identifies the axis within a model."""
+        return self.variable, self.axis
+
+
+@dataclasses.dataclass(frozen=True)
+class SizeKey:
+    """A layer configuration key that holds the size of a variable axis: `filters` of a `Conv2D`."""
+
+    layer: str
+    key: str
+    variable: str
+    axis: int
+
+
+@dataclasses.dataclass(frozen=True)
+class ChannelGroup:
+    """A set of widths that change together.
+
+    Attributes:
+        name: The path of the first layer that produces the units; stable across edits.
+        size: How many units the group has.
+        producers: The variable axes whose slices make a unit, a tuple of `VariableAxis`.
+        consumers: The variable axes whose slices read a unit, a tuple of `VariableAxis`.
+        frozen: `None`, or a sentence: why the group cannot be resized, and what would free it.
+        exact: Whether growth by `"split"` leaves every output of the model unchanged.
+        index: The group's number, by which `Run.group` refers to it.
+        size_keys: The layer configuration keys that hold a width of the group, a tuple of `SizeKey`.
+    """
+
+    name: str
+    size: int
+    producers: tuple[VariableAxis, ...]
+    consumers: tuple[VariableAxis, ...]
+    frozen: str | None
+    exact: bool
+    index: int
+    size_keys: tuple[SizeKey, ...]
+
+    @property
+    def axes(self):
+        """All variable axes along which the group's units lie."""
+        return self.producers + self.consumers
+
+
+def find_groups(model):
+    """Finds the channel groups of a model.
+
+    The model is read, never changed. Layers that no rule describes freeze the units that reach them; the rest of the
+    model stays free.
+
+    Args:
+        model: A built functional or Sequential `keras.Model`.
+
+    Returns:
+        A tuple of `ChannelGroup`, in the order of the graph.
+
+    Raises:
+        ValueError: If the model is not functional or not built.
+
+    Example:
+
+    ```python
+    for group in cgap_keras.find_groups(model):
+        print(group.name, group.size, group.frozen or "free")
+    ```
+    """
+    tracer = _trace_labels(model)
+    classes = _Classes(tracer)
+    drafts = [_Draft(size) for size in classes.sizes]
+    for root, reason in tracer.units.reasons().items():
+        drafts[classes.group_of[root]].reasons.append(reason)
+    for key, bound in tracer.axes.items():
+        _add_axis(drafts, bound, classes.locate(bound.labels), tracer.size_keys.get(key))
+    inexact = {int(classes.group_of[root]) for root in tracer.units.inexact()}
+    names = _unique([draft.axes[0].layer for draft in drafts])
+    return tuple(draft.finish(names[i], i, i not in inexact) for i, draft in enumerate(drafts))
+
+
+def find_variables(model):
+    """The variables of a model by the paths under which `VariableAxis` names them.
+
+    Args:
+        model: A built functional or Sequential `keras.Model`.
+
+    Returns:
+        A dictionary `{path: keras.Variable}`, seed states left out. A shared variable has one path, of the first layer
+        that uses it.
+    """
+    variables, seen = {}, set()
+    for call in trace(model).calls:
+        if isinstance(call.operation, keras.Layer):
+            for variable in call.operation.weights:
+                if id(variable) not in seen:
+                    seen.add(id(variable))
+                    variables[f"{call.path}/{variable.name}"] = variable
+    return variables
+
+
+def _trace_labels(model):
+    graph, tracer = trace(model), Tracer()
+    labels = {edge.key: fixed_labels(len(edge.shape)) for edge in graph.inputs}
+    for call in graph.calls:
+        outputs = _apply_rule(call, [labels[edge.key] for edge in call.inputs], tracer)
+        labels.update((edge.key, x) for edge, x in zip(call.outputs, outputs, strict=True))
+    for edge in graph.outputs:
+        tracer.units.freeze(labels[edge.key], "it is an output of the model, whose width is the user's.")
+    return tracer
+
+
+def _apply_rule(call, labels, tracer):
+    rule, kind = rule_for(call.operation), type(call.operation).__name__
+    unknown = [fixed_labels(len(edge.shape)) for edge in call.outputs]
+    if rule is None:
+        for x in labels:
+            tracer.units.freeze(x, f"`{call.path}` ({kind}) reads it, and no rule says what {kind} does with channels.")
+        return unknown
+    outputs = rule(call, labels, tracer)
+    stray = [v.name for v in getattr(call.operation, "weights", ()) if id(v) not in tracer.bound]
+    if stray:
+        for x in (*labels, *outputs):
+            tracer.units.freeze(x, f"`{call.path}` ({kind}) has weights that its rule does not know: {', '.join(stray)}.")
+    return outputs
+
+
+class _Classes:
+    """The units of a traced model, sorted into groups.
+
+    Two classes of tied units are of one group if they lie along the same variable axes, equally often: then any of them
+    can stand in the place of another.
+    """
+
+    def __init__(self, tracer):
+        self._units = tracer.units
+        self._all = tracer.units.find(np.arange(tracer.units.count))
+        part = np.zeros(tracer.units.count, np.int64)
+        first = np.full(tracer.units.count, np.iinfo(np.int64).max)
+        offset, parts = 0, 1
+        for bound in tracer.axes.values():
+            roots = self._all[bound.labels[bound.labels != FIXED]]
+            members, places, counts = np.unique(roots, return_index=True, return_counts=True)
+            _, refined = np.unique(np.stack([part[members], counts]), axis=1, return_inverse=True)
+            part[members] = parts + refined
+            parts += len(members) + 1
+            first[members] = np.minimum(first[members], offset + places)
+            offset += len(bound.labels)
+        self._sort(np.unique(self._all), part, first)
+
+    def _sort(self, roots, part, first):
+        order = roots[np.argsort(first[roots], kind="stable")]
+        group_of_part, ranks = {}, []
+        self.group_of, self.rank_of = np.full(len(part), FIXED), np.zeros(len(part), np.int64)
+        for root in order:
+            group = group_of_part.setdefault(int(part[root]), len(group_of_part))
+            if group == len(ranks):
+                ranks.append(0)
+            self.group_of[root], self.rank_of[root] = group, ranks[group]
+            ranks[group] += 1
+        self.sizes = ranks
+
+    def locate(self, labels):
+        """The group and the rank in it of each label."""
+        roots = np.where(labels == FIXED, FIXED, self._all[labels] if len(self._all) else FIXED)
+        return np.where(roots == FIXED, FIXED, self.group_of[roots]), np.where(roots == FIXED, 0, self.rank_of[roots])
+
+
+class _Draft:
+    """A group while its axes are collected."""
+
+    def __init__(self, size):
+        self.size = size
+        self.axes, self.size_keys, self.reasons = [], [], []
+
+    def finish(self, name, index, exact):
+        return ChannelGroup(
+            name=name,
+            size=self.size,
+            producers=tuple(axis for axis in self.axes if axis.role != "consume"),
+            consumers=tuple(axis for axis in self.axes if axis.role == "consume"),
+            frozen=self.reasons[0] if self.reasons else None,
+            exact=exact,
+            index=index,
+            size_keys=tuple(self.size_keys),
+        )
+
+
+def _add_axis(drafts, bound, places, config_key):
+    """Enters an axis in the draft of every group that lies along it."""
+    group_of, rank_of = places
+    runs = parse_runs(group_of, rank_of, [draft.size for draft in drafts])
+    present, counts = np.unique(group_of[group_of != FIXED], return_counts=True)
+    for group, count in zip(present.tolist(), counts.tolist(), strict=True):
+        draft = drafts[group]
+        draft.axes.append(VariableAxis(bound.layer, bound.name, bound.axis, bound.role, runs or ()))
+        if config_key:
+            draft.size_keys.append(SizeKey(bound.layer, config_key, bound.name, bound.axis))
+        if runs is None:
+            draft.reasons.append(f"its units do not stand in order along `{bound.name}`, so a new one has no place there.")
+        elif draft.size == 1 and count > 1:
+            draft.reasons.append(
+                f"its one unit stands at several places of `{bound.name}`, which does not tell where a second one "
+                "would go; build the layer with two."
+            )
+
+
+def _unique(names):
+    """Makes names unique by a number behind the repeated ones."""
+    seen, result = {}, []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        result.append(name if seen[name] == 1 else f"{name}:{seen[name] - 1}")
+    return result

@@ -1,0 +1,59 @@
+"""Layers that take several tensors."""
+
+import numpy as np
+from keras import layers
+
+from cgap_keras.structure.layout import FIXED
+from cgap_keras.structure.registry import rule
+from cgap_keras.structure.tracer import fixed_labels
+
+
+@rule(layers.Add, layers.Subtract, layers.Multiply, layers.Average, layers.Maximum, layers.Minimum)
+def elementwise_merge(call, labels, tracer):
+    """Elements meet one to one, so the units they belong to are tied together."""
+    rank = max(len(edge.shape) for edge in call.inputs)
+    shapes = [_pad_left(edge.shape, rank, 1) for edge in call.inputs]
+    merged, merged_shape = labels[0].reshape(_pad_left(labels[0].shape, rank, 1)), shapes[0]
+    for other, shape in zip(labels[1:], shapes[1:], strict=True):
+        other = other.reshape(_pad_left(other.shape, rank, 1))
+        merged, merged_shape = _merge(call, merged, merged_shape, other, shape, tracer)
+    return [merged]
+
+
+@rule(layers.Concatenate)
+def concatenate(call, labels, tracer):
+    """Elements stand side by side and keep their units."""
+    axis = call.operation.axis % len(call.inputs[0].shape)
+    # A batch axis has no size, and one label stands for all of it.
+    sized = [np.broadcast_to(x, _with_size(x.shape, axis, edge.shape[axis] or 1)) for x, edge in zip(labels, call.inputs, strict=True)]
+    others = np.broadcast_shapes(*[_with_size(x.shape, axis, 1) for x in sized])
+    return [np.concatenate([np.broadcast_to(x, _with_size(others, axis, x.shape[axis])) for x in sized], axis)]
+
+
+def _merge(call, left, left_shape, right, right_shape, tracer):
+    """Ties two operands, of which one may be repeated along axes where it has size 1."""
+    shape = tuple(b if a == 1 else a for a, b in zip(left_shape, right_shape, strict=True))
+    left_alone, right_alone = _repeated_over_units(left_shape, right), _repeated_over_units(right_shape, left)
+    for labels, alone in ((left, left_alone), (right, right_alone)):
+        if alone:
+            tracer.units.freeze(labels, f"`{call.path}` repeats it over all channels of another tensor.")
+    if left_alone and right_alone:
+        return fixed_labels(len(shape)), shape
+    if left_alone or right_alone:
+        return (right if left_alone else left), shape
+    tracer.tie(left, right, f"`{call.path}` combines it with something of fixed width.")
+    left, right = np.broadcast_arrays(left, right)
+    return np.where(left == FIXED, right, left), shape
+
+
+def _repeated_over_units(shape, other):
+    """Whether an operand has size 1 along an axis in which the labels of the other change: it has to keep that size."""
+    return any(size == 1 and labels != 1 for size, labels in zip(shape, other.shape, strict=True))
+
+
+def _pad_left(shape, rank, value):
+    return (value,) * (rank - len(shape)) + tuple(shape)
+
+
+def _with_size(shape, axis, size):
+    return (*shape[:axis], size, *shape[axis + 1 :])

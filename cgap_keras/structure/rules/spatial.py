@@ -1,0 +1,28 @@
+"""Layers that work along the axes of an image and leave its channels alone."""
+
+from keras import layers
+
+from cgap_keras.structure.registry import rule
+from cgap_keras.structure.rules.convolution import read_channels, spread_channels
+from cgap_keras.structure.tracer import spread
+
+
+@rule(
+    *[getattr(layers, f"{kind}Pooling{rank}D") for kind in ("Average", "Max") for rank in (1, 2, 3)],
+    layers.ZeroPadding2D,
+    layers.ZeroPadding3D,
+    layers.Cropping2D,
+    layers.Cropping3D,
+    layers.UpSampling2D,
+    layers.UpSampling3D,
+)
+def per_channel(call, labels, tracer):
+    """Every channel is treated apart."""
+    return [spread_channels(call, read_channels(call, labels[0], tracer))]
+
+
+@rule(*[getattr(layers, f"Global{kind}Pooling{rank}D") for kind in ("Average", "Max") for rank in (1, 2, 3)])
+def global_pooling(call, labels, tracer):
+    """Every channel is reduced to one value, or to an image of one pixel."""
+    channels = read_channels(call, labels[0], tracer)
+    return [spread_channels(call, channels) if call.operation.keepdims else spread(channels, 1, 2)]

@@ -1,0 +1,121 @@
+"""What a rule says about one layer, and the state that the rules build up together.
+
+Every tensor of the graph has *labels*: an integer array that broadcasts to the tensor's shape and names, at each
+element, the unit that the element belongs to (`FIXED` for none). An axis along which the labels do not change has size
+1. A rule takes the labels of a call's inputs, says which variable axes make, carry or read those units, and returns the
+labels of its outputs. Because labels are arrays, a layer that moves data (`Flatten`, `Concatenate`) does to the labels
+what it does to the data.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from cgap_keras.structure.layout import FIXED
+from cgap_keras.structure.units import Units
+
+
+@dataclasses.dataclass(frozen=True)
+class BoundAxis:
+    """An axis of a variable with the unit at each of its positions."""
+
+    layer: str
+    name: str
+    variable: object
+    axis: int
+    role: str
+    labels: np.ndarray
+
+
+class Tracer:
+    """Collects what the rules say."""
+
+    def __init__(self):
+        self.units = Units()
+        self.axes = {}
+        self.size_keys = {}
+        self.bound = set()
+
+    def produce(self, call, variable, axis, key=None):
+        """The layer makes units: one for each slice of `variable` along `axis`.
+
+        Args:
+            call: The call of the layer.
+            variable: The `keras.Variable` whose slices make the units.
+            axis: The axis along which they lie.
+            key: The layer's configuration key that holds their number, if there is one.
+
+        Returns:
+            The units, an integer array.
+        """
+        known = self.axes.get(_axis_id(variable, axis))
+        # A shared layer makes the same units at each of its calls.
+        labels = known.labels if known else self.units.new(variable.shape[axis])
+        self._bind(call, variable, axis, labels, "produce")
+        if key:
+            self.size_keys[_axis_id(variable, axis)] = key
+        return labels
+
+    def carry(self, call, variable, axis, labels):
+        """The slices of `variable` along `axis` belong to units made elsewhere: a normalisation's scale, a bias."""
+        self._bind(call, variable, axis, labels, "carry")
+
+    def consume(self, call, variable, axis, labels):
+        """The layer reads units linearly, through the slices of `variable` along `axis`."""
+        self._bind(call, variable, axis, labels, "consume")
+
+    def tie(self, left, right, reason):
+        """Two label arrays of one shape describe the same elements, so their units live and die together.
+
+        Where a unit meets an element of no unit, the unit is frozen for the `reason` given.
+        """
+        left, right = np.broadcast_arrays(left, right)
+        both = (left != FIXED) & (right != FIXED)
+        self.units.tie(left[both], right[both])
+        self.units.freeze(left[right == FIXED], reason)
+        self.units.freeze(right[left == FIXED], reason)
+
+    def along(self, labels, axis, size, reason):
+        """The units along one axis, for a layer that treats every position of the other axes alike.
+
+        Args:
+            labels: Labels of a tensor.
+            axis: The axis to read.
+            size: The tensor's size along it.
+            reason: Why a unit is frozen if at one position it meets an element of no unit.
+
+        Returns:
+            An integer array of `size` labels.
+        """
+        table = np.moveaxis(labels, axis, 0).reshape(labels.shape[axis], -1)
+        if table.shape[1] > 1:
+            self.tie(table[:, :1], table, reason)
+        return np.broadcast_to(table[:, 0], (size,))
+
+    def _bind(self, call, variable, axis, labels, role):
+        if variable is None:
+            return
+        key = _axis_id(variable, axis)
+        self.bound.add(id(variable))
+        known = self.axes.get(key)
+        if known is None:
+            name = f"{call.path}/{variable.name}"
+            self.axes[key] = BoundAxis(call.path, name, variable, key[1], role, np.asarray(labels))
+        elif known.labels is not labels:
+            self.tie(known.labels, labels, f"`{call.path}` is called on other channels that belong to no group.")
+
+
+def fixed_labels(rank):
+    """The labels of a tensor of `rank` axes without a unit."""
+    return np.full((1,) * rank, FIXED, np.int64)
+
+
+def spread(vector, axis, rank):
+    """The labels of a tensor of `rank` axes whose units lie along `axis`."""
+    shape = [1] * rank
+    shape[axis] = len(vector)
+    return np.reshape(vector, shape)
+
+
+def _axis_id(variable, axis):
+    return id(variable), axis % len(variable.shape)
