@@ -1,0 +1,146 @@
+"""The edit of a live model."""
+
+import dataclasses
+
+import keras
+import numpy as np
+
+from cgap_keras.structure.groups import find_groups, find_variables
+from cgap_keras.structure.layout import resize_runs
+from cgap_keras.surgery import live
+from cgap_keras.surgery.gather import NEW_UNITS, edit_slot, edit_weights, edited_axes, edited_shape
+from cgap_keras.surgery.plan import Plan
+from cgap_keras.surgery.slots import find_slots
+from cgap_keras.surgery.symbolic import draft_model
+from cgap_keras.surgery.transaction import Transaction
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What an edit did.
+
+    Attributes:
+        plan: The plan that was carried out.
+        widths_before: `{group name: units}` of every group before the edit.
+        widths_after: The same after it.
+        params_before: How many weights the model had, statistics included.
+        params_after: How many it has.
+    """
+
+    plan: Plan
+    widths_before: dict
+    widths_after: dict
+    params_before: int
+    params_after: int
+
+
+def apply(model, plan, new_units="split", noise=0.0, seed=None):
+    """Edits a model in place, in the middle of training too.
+
+    The model, its layers, variables and optimizer stay the same objects. Weights, statistics, optimizer slots and step
+    count go on; the compiled functions are traced anew. Everything that can fail fails before the first variable moves,
+    and a failure while they move takes every change back.
+
+    Args:
+        model: A built functional or Sequential `keras.Model`, compiled or not.
+        plan: A `Plan`, or a mapping that makes one.
+        new_units: How a new unit starts. `"split"` copies its parent's incoming weights and shares the outgoing ones
+            out among the copies; `"zero"` copies the incoming weights and gives the copy outgoing zeros; both leave the
+            function of the model unchanged. `"cgap"` divides the incoming weights of parent and copies by their number
+            and copies the outgoing ones, as CGaP does; a normalisation behind it undoes the division, so there it does
+            not preserve the function.
+        noise: Standard deviation of the noise on a new unit's incoming weights, relative to the standard deviation of
+            its parent's. Without noise, copies receive equal gradients and stay equal. Defaults to 0.
+        seed: Integer seed of the noise; `None` draws another noise at every call.
+
+    Returns:
+        A `Report`.
+
+    Raises:
+        ValueError: If the plan does not fit the model; nothing has changed then.
+
+    Example:
+
+    ```python
+    cgap_keras.apply(model, cgap_keras.Plan({"conv2d_3": [0, 1, 2, 2]}), noise=0.1, seed=0)
+    model.fit(...)  # goes on, with momentum and step count
+    ```
+    """
+    plan = plan if isinstance(plan, Plan) else Plan(plan)
+    if new_units not in NEW_UNITS:
+        raise ValueError(f"`new_units` must be one of {', '.join(NEW_UNITS)}. Received: new_units={new_units!r}")
+    if noise < 0:
+        raise ValueError(f"`noise` must not be negative. Received: noise={noise}")
+    groups, variables = find_groups(model), find_variables(model)
+    plan.check(groups)
+    optimizer = getattr(model, "optimizer", None)
+    slots = find_slots(optimizer)
+    edits = edited_axes(groups, plan, new_units)
+    draft = draft_model(model, _new_sizes(groups, plan))
+    _check_shapes(draft, edits, variables)
+    before = model.count_params()
+    live.pull_state(model)
+    values = _new_values(variables, slots, edits, noise, np.random.default_rng(seed))
+    with Transaction() as transaction:
+        _commit(model, optimizer, draft, values, transaction)
+    live.push_state(model)
+    widths = {group.name: group.size for group in groups}
+    return Report(plan, widths, widths | {name: len(index) for name, index in plan.items()}, before, model.count_params())
+
+
+def _new_sizes(groups, plan):
+    """`{layer path: {configuration key: new size}}` for the keys that change."""
+    indices = {group.index: plan[group.name] for group in groups if group.name in plan}
+    sizes = {}
+    for group in groups:
+        if group.index in indices:
+            runs = {axis.key: axis.runs for axis in group.axes}
+            for key in group.size_keys:
+                old = runs[key.variable, key.axis]
+                new = sum(run.size for run in resize_runs(old, indices))
+                if new != sum(run.size for run in old):
+                    sizes.setdefault(key.layer, {})[key.key] = new
+    return sizes
+
+
+def _check_shapes(draft, edits, variables):
+    """The layers' own idea of their new shapes has to be that of the index vectors."""
+    paths = {id(variable): path for path, variable in variables.items()}
+    for layer, new in draft.layers:
+        for variable, drafted in zip(layer.weights, new.weights, strict=True):
+            expected = edited_shape(variable.shape, edits.get(paths[id(variable)], ()))
+            if expected != tuple(drafted.shape):
+                raise ValueError(
+                    f"The rule of {type(layer).__name__} is wrong: it gives `{paths[id(variable)]}` the shape {expected}, the "
+                    f"layer builds {tuple(drafted.shape)}."
+                )
+
+
+def _new_values(variables, slots, edits, noise, rng):
+    """`(variable, new value)` pairs of weights and optimizer slots."""
+    paths = {id(variable): path for path, variable in variables.items()}
+    values = []
+    for path, changes in edits.items():
+        values.append((variables[path], edit_weights(_to_numpy(variables[path]), changes, noise, rng)))
+    for variable, slot, is_average in slots:
+        changes = edits.get(paths.get(id(variable)))
+        if changes:
+            values.append((slot, (edit_weights if is_average else edit_slot)(_to_numpy(slot), changes)))
+    return values
+
+
+def _commit(model, optimizer, draft, values, transaction):
+    for variable, value in values:
+        live.resize_variable(variable, value, transaction)
+    for layer, new in draft.layers:
+        live.update_layer(layer, new, transaction)
+    for tensor, shape in draft.tensors:
+        live.update_tensor(tensor, shape, transaction)
+    for layer, shape in draft.inputs:
+        live.update_input(layer, shape, transaction)
+    live.update_optimizer_keys(optimizer, transaction)
+    live.update_torch_parameters(model, transaction)
+
+
+def _to_numpy(variable):
+    return keras.ops.convert_to_numpy(variable.value)

@@ -1,0 +1,96 @@
+"""Writing a draft into the live model: every private attribute of Keras that the library changes is named here.
+
+Layers, variables and the optimizer keep their identity, so that whoever holds a reference to one (another callback, a
+shared layer, the user) goes on holding the right one. Keras's own `Model.quantize` and `Layer.enable_lora` change layers
+in place in the same way.
+"""
+
+import keras
+
+PLAIN = (bool, int, float, str, type(None))
+
+
+def resize_variable(variable, value, transaction):
+    """Gives a variable a value of another shape; the `keras.Variable` stays the same object."""
+    transaction.keep(variable, "_value", "_shape", "_initializer")
+    variable._shape = tuple(value.shape)
+    variable._initialize(keras.ops.convert_to_tensor(value, dtype=variable._dtype))
+
+
+def update_layer(layer, draft, transaction):
+    """Gives a layer the sizes of its draft: every plain attribute in which they differ.
+
+    Plain attributes are numbers, strings, shapes, input specifications and what is made of them. Variables, sublayers,
+    functions and objects stay the layer's own.
+    """
+    for name, value in vars(draft).items():
+        if name in vars(layer) and _is_plain(value) and not _equal(vars(layer)[name], value):
+            transaction.set(layer, name, value)
+
+
+def update_tensor(tensor, shape, transaction):
+    """Gives a symbolic tensor another shape."""
+    transaction.set(tensor, "_shape", tuple(shape))
+
+
+def update_input(layer, shape, transaction):
+    """Gives the input layer of a nested model another shape."""
+    transaction.set(layer, "_batch_shape", tuple(shape))
+
+
+def update_optimizer_keys(optimizer, transaction):
+    """Lets an optimizer find its variables again; on TensorFlow it knows them by the tensor inside."""
+    for inner in unwrap_optimizers(optimizer):
+        if inner.built:
+            keys = {inner._var_key(variable): i for i, variable in enumerate(inner._trainable_variables)}
+            transaction.set(inner, "_trainable_variables_indices", keys)
+
+
+def update_torch_parameters(model, transaction):
+    """Lets PyTorch's modules register the parameters anew; elsewhere there is nothing to do."""
+    if keras.backend.backend() != "torch":
+        return
+    for layer in model._flatten_layers():
+        if "_torch_params" in layer._modules:
+            transaction.set_item(layer._modules, "_torch_params", layer._modules["_torch_params"])
+            layer._track_variables()
+
+
+def unwrap_optimizers(optimizer):
+    """An optimizer and those it wraps, the outermost first."""
+    while optimizer is not None:
+        yield optimizer
+        optimizer = getattr(optimizer, "inner_optimizer", None)
+
+
+def pull_state(model):
+    """Brings the variables up to date: during `fit` on JAX their values live in the training loop."""
+    if keras.backend.backend() == "jax" and hasattr(model, "jax_state_sync"):
+        model.jax_state_sync()
+
+
+def push_state(model):
+    """Makes the training loop go on from the variables as they are now, with functions traced anew."""
+    if keras.backend.backend() == "jax":
+        model._jax_state = None
+        model._jax_state_synced = True
+    if getattr(model, "train_function", None) is not None:
+        model.make_train_function(force=True)
+    model.test_function = None
+    model.predict_function = None
+
+
+def _is_plain(value):
+    if isinstance(value, (list, tuple)):
+        return all(_is_plain(item) for item in value)
+    if isinstance(value, dict):
+        return all(_is_plain(item) for item in value.values())
+    return isinstance(value, (*PLAIN, keras.InputSpec))
+
+
+def _equal(left, right):
+    if isinstance(left, keras.InputSpec) and isinstance(right, keras.InputSpec):
+        return left.get_config() == right.get_config()
+    if isinstance(left, (list, tuple)) and isinstance(right, (list, tuple)):
+        return len(left) == len(right) and all(_equal(a, b) for a, b in zip(left, right, strict=True))
+    return type(left) is type(right) and left == right

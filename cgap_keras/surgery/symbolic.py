@@ -1,0 +1,131 @@
+"""Running a model's graph on shapes alone, with layers of new widths: the proof that an edit is consistent.
+
+Each layer that an edit touches gets a *draft*: a layer made from its own configuration with the widths changed, built by
+its own `build` on the shapes that now reach it. Whatever a layer derives from its width is therefore derived by the layer
+itself. Nothing of the live model changes here, and whatever can fail fails here.
+"""
+
+import contextlib
+import dataclasses
+import random
+
+import keras
+from keras import tree
+
+from cgap_keras.structure.graph import as_functional, is_nested_model, ordered_nodes
+
+
+@dataclasses.dataclass
+class Draft:
+    """What a model becomes.
+
+    Attributes:
+        layers: `(live layer, draft layer)` pairs.
+        tensors: `(live symbolic tensor, new shape)` pairs.
+        inputs: `(live input layer, new batch shape)` pairs, of nested models.
+    """
+
+    layers: list = dataclasses.field(default_factory=list)
+    tensors: list = dataclasses.field(default_factory=list)
+    inputs: list = dataclasses.field(default_factory=list)
+
+
+def draft_model(model, sizes):
+    """Works out what an edit makes of every layer and tensor of a model.
+
+    Args:
+        model: A functional or Sequential model.
+        sizes: `{layer path: {configuration key: new size}}`.
+
+    Returns:
+        A `Draft`.
+
+    Raises:
+        ValueError: If a layer cannot be built with its new width, or an output of the model would change its shape.
+    """
+    functional, draft = as_functional(model), Draft()
+    with building_without_values():
+        outputs = _run(functional, list(functional.inputs), "", sizes, {}, draft)
+    for old, new in zip(functional.outputs, outputs, strict=True):
+        if old.shape != new.shape:
+            raise ValueError(f"The edit would change the shape of an output of the model, {old.shape}, to {new.shape}.")
+    return draft
+
+
+@contextlib.contextmanager
+def building_without_values():
+    """A scope in which layers are built but their variables get no values, so that no initializer runs.
+
+    Layers draw a seed when they are made; the state of that generator is restored, so that an edit does not change what
+    a seeded program draws afterwards.
+    """
+    from keras.src.backend.common import global_state
+
+    pending = global_state.get_global_attribute("uninitialized_variables", [], set_to_default=True)
+    before, state = len(pending), random.getstate()
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            yield
+    finally:
+        del pending[before:]
+        random.setstate(state)
+
+
+def live_config(layer):
+    """A layer's configuration, with the layer's own objects in the place of their serialised forms.
+
+    Initializers, regularizers, activations and policies need not be registered with Keras to go through.
+    """
+    config = layer.get_config()
+    for key, value in config.items():
+        if key == "dtype":
+            config[key] = layer.dtype_policy
+        elif isinstance(value, dict) and "class_name" in value and hasattr(layer, key):
+            config[key] = getattr(layer, key)
+        elif isinstance(value, str) and callable(getattr(layer, key, None)):
+            config[key] = getattr(layer, key)
+    return config
+
+
+def _run(functional, inputs, prefix, sizes, drafts, draft):
+    tensors = {id(old): new for old, new in zip(functional.inputs, inputs, strict=True)}
+    for old, new in zip(functional.inputs, inputs, strict=True):
+        if old.shape != new.shape:
+            draft.tensors.append((old, new.shape))
+            draft.inputs.append((old._keras_history.operation, new.shape))
+    for node in ordered_nodes(functional):
+        if any(id(tensor) not in tensors for tensor in node.input_tensors):
+            continue
+        path = f"{prefix}{node.operation.name}"
+        if is_nested_model(node.operation):
+            reached = [tensors[id(tensor)] for tensor in node.input_tensors]
+            outputs = _run(as_functional(node.operation), reached, f"{path}/", sizes, drafts, draft)
+        else:
+            outputs = _run_node(node, path, tensors, sizes, drafts, draft)
+        for old, new in zip(node.outputs, outputs, strict=True):
+            tensors[id(old)] = new
+            if old.shape != new.shape:
+                draft.tensors.append((old, new.shape))
+    return [tensors[id(tensor)] for tensor in functional.outputs]
+
+
+def _run_node(node, path, tensors, sizes, drafts, draft):
+    same_inputs = all(tensors[id(tensor)].shape == tensor.shape for tensor in node.input_tensors)
+    if same_inputs and path not in sizes:
+        return node.outputs
+    args, kwargs = node.arguments.fill_in(tensors)
+    operation = node.operation
+    try:
+        if not isinstance(operation, keras.Layer):
+            return tree.flatten(operation.compute_output_spec(*args, **kwargs))
+        if id(operation) not in drafts:
+            drafts[id(operation)] = _draft_layer(operation, sizes.get(path, {}))
+            draft.layers.append((operation, drafts[id(operation)]))
+        return tree.flatten(drafts[id(operation)](*args, **kwargs))
+    except (TypeError, ValueError) as error:
+        kind = type(operation).__name__
+        raise ValueError(f"`{path}` ({kind}) cannot be rebuilt with the widths of this plan: {error}") from error
+
+
+def _draft_layer(layer, sizes):
+    return type(layer).from_config({**live_config(layer), **sizes})
