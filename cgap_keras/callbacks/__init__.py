@@ -1,0 +1,5 @@
+"""What users hand to `model.fit`."""
+
+from cgap_keras.callbacks.cgap import CGaP
+
+__all__ = ["CGaP"]

@@ -1,0 +1,113 @@
+"""Saliency gathered during training, from the very gradients that the optimizer applies.
+
+No extra forward or backward pass is made and no data is asked for: every Keras backend hands its gradients to
+`optimizer.apply`, so one hook there serves TensorFlow, JAX and PyTorch alike. The running sums are optimizer variables
+while the observer is attached, because that is the state which JAX's compiled step carries along.
+"""
+
+import numpy as np
+from keras import ops
+
+from cgap_keras.saliency.scoring import reduce_to_axis, score, scored_axes
+from cgap_keras.structure.groups import find_variables
+
+
+class GradientObserver:
+    """Adds up a criterion over the steps of training.
+
+    Args:
+        model: A compiled model.
+        groups: The channel groups to score.
+        criterion: A `Criterion` that needs gradients.
+
+    Example:
+
+    ```python
+    observer = GradientObserver(model, groups, criteria.get("taylor"))
+    observer.attach()  # before the training function is traced
+    ...
+    scores = observer.scores()
+    observer.detach()
+    ```
+    """
+
+    def __init__(self, model, groups, criterion):
+        self._groups, self._criterion = groups, criterion
+        self._optimizer = _innermost(model.optimizer)
+        variables, trained = find_variables(model), {id(v) for v in model.trainable_variables}
+        self._axes = [a for a in scored_axes(groups, criterion) if id(variables[a.variable]) in trained]
+        self._variables = [variables[axis.variable] for axis in self._axes]
+        self._sums = None
+        self._hidden = {}
+
+    def attach(self):
+        """Starts to listen. The training function has to be traced after this call.
+
+        Another observer that still listens, because its training was interrupted, is detached.
+        """
+        abandoned = getattr(vars(self._optimizer).get("apply"), "__self__", None)
+        if isinstance(abandoned, GradientObserver):
+            abandoned.detach()
+        with_axis = zip(self._axes, self._variables, strict=True)
+        self._sums = [
+            self._optimizer.add_variable((variable.shape[axis.axis],), dtype="float32", name=f"saliency_{i}")
+            for i, (axis, variable) in enumerate(with_axis)
+        ]
+        self._hide("apply", self._apply)
+        self._hide("save_own_variables", self._without_sums(self._optimizer.save_own_variables))
+        self._hide("load_own_variables", self._without_sums(self._optimizer.load_own_variables))
+
+    def detach(self):
+        """Stops listening and leaves the optimizer as it was. The training function has to be traced again."""
+        for name in self._hidden:
+            del vars(self._optimizer)[name]
+        self._hidden = {}
+        variables, mine = self._optimizer._variables, {id(variable) for variable in self._sums}
+        for i in reversed([i for i, v in enumerate(variables) if id(v) in mine]):
+            del variables[i]
+        self._sums = None
+
+    def scores(self):
+        """The saliency of each unit so far, `{group name: float array}`."""
+        sums = [np.asarray(ops.convert_to_numpy(variable.value)) for variable in self._sums]
+        return score(self._groups, {axis.key: x for axis, x in zip(self._axes, sums, strict=True)})
+
+    def _hide(self, name, replacement):
+        self._hidden[name] = getattr(self._optimizer, name)
+        vars(self._optimizer)[name] = replacement
+
+    def _apply(self, gradients, trainable_variables=None):
+        gradients = list(gradients)
+        variables = self._optimizer._trainable_variables if trainable_variables is None else list(trainable_variables)
+        by_variable = {id(v): gradient for v, gradient in zip(variables, gradients, strict=True)}
+        for axis, variable, total in zip(self._axes, self._variables, self._sums, strict=True):
+            gradient = by_variable.get(id(variable))
+            if gradient is not None:
+                weight, gradient = (ops.cast(ops.convert_to_tensor(x), "float32") for x in (variable, gradient))
+                total.assign_add(reduce_to_axis(self._criterion.contribution(weight, gradient), axis.axis))
+        return self._hidden["apply"](gradients, trainable_variables)
+
+    def _without_sums(self, method):
+        """A method that sees the optimizer's own variables alone, so that a checkpoint fits an optimizer without us."""
+
+        def call(store):
+            variables = self._optimizer._variables
+            everything, mine = list(variables), {id(variable) for variable in self._sums}
+            _replace_items(variables, [v for v in everything if id(v) not in mine])
+            try:
+                return method(store)
+            finally:
+                _replace_items(variables, everything)
+
+        return call
+
+
+def _innermost(optimizer):
+    while hasattr(optimizer, "inner_optimizer"):
+        optimizer = optimizer.inner_optimizer
+    return optimizer
+
+
+def _replace_items(tracked, items):
+    """Replaces the items of a list for a moment, past Keras's tracking of what comes and goes."""
+    list.__setitem__(tracked, slice(None), items)
