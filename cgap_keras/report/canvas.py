@@ -1,6 +1,7 @@
-"""The sheet that the charts are drawn on: panels one below the other that share an axis of epochs, with the edits marked.
+"""The sheet that the charts are drawn on: panels one below the other with one axis of epochs, and the edits marked.
 
-matplotlib is imported when a sheet is made, not before, and only through its object-oriented interface: no window, no global figure.
+matplotlib is imported when a sheet is made, not before, and only through its object-oriented interface: no window, no
+global figure.
 """
 
 import io
@@ -39,12 +40,21 @@ class Canvas:
         # The marks of the edits stand on the edge of the first panel.
         style = {"xycoords": "axes fraction", "textcoords": "offset points"}
         lift = 10 if panel == 0 else 7
-        self.panels[panel].annotate(text, (0, 1), (0, lift), fontsize=9.5, weight="bold", color=palette.light("ink"), **style)
-        self.panels[panel].annotate(note, (1, 1), (0, lift), ha="right", fontsize=_SMALL, color=palette.light("muted"), **style)
+        self.panels[panel].annotate(
+            text, (0, 1), (0, lift), fontsize=9.5, weight="bold", color=palette.light("ink"), **style
+        )
+        self.panels[panel].annotate(
+            note, (1, 1), (0, lift), ha="right", fontsize=_SMALL, color=palette.light("muted"), **style
+        )
 
     def beside(self, panel, text):
         """Writes a note at the right of a panel's title, outside the panel."""
-        style = {"xycoords": "axes fraction", "textcoords": "offset points", "fontsize": 7, "color": palette.light("muted")}
+        style = {
+            "xycoords": "axes fraction",
+            "textcoords": "offset points",
+            "fontsize": 7,
+            "color": palette.light("muted"),
+        }
         self.panels[panel].annotate(text, (1, 1), (7, 10 if panel == 0 else 7), **style)
 
     def finish(self, end, edits, times, lines=True):
@@ -62,25 +72,35 @@ class Canvas:
             axes.set_xlim(0, end)
             axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
             axes.tick_params(labelbottom=axes is self.panels[-1])
-            for edit, time in zip(edits, times):
+            for edit, time in zip(edits, times, strict=True):
                 if number or lines:
                     axes.axvline(time, color=_colour(edit.kind), linewidth=0.7, alpha=0.4, zorder=1)
         self.panels[-1].set_xlabel("epoch", fontsize=_SMALL, color=palette.light("muted"), labelpad=3)
-        for i, (edit, time) in enumerate(zip(edits, times)):
+        for i, (edit, time) in enumerate(zip(edits, times, strict=True)):
             self._mark(edit.kind, [time], f"edit-{i}")
         self._legend(dict.fromkeys(edit.kind for edit in edits))
 
     def _mark(self, kind, times, name):
         axes = self.panels[0]
         axes.plot(
-            times, [1.0] * len(times), _MARKS.get(kind, "d"), color=_colour(kind), markersize=4.5, clip_on=False, zorder=5, gid=name,
+            times,
+            [1.0] * len(times),
+            _MARKS.get(kind, "d"),
+            color=_colour(kind),
+            markersize=4.5,
+            clip_on=False,
+            zorder=5,
+            gid=name,
             transform=axes.get_xaxis_transform(),
         )
 
     def _legend(self, kinds):
         from matplotlib.lines import Line2D
 
-        marks = [Line2D([], [], color=_colour(kind), marker=_MARKS.get(kind, "d"), markersize=4.5, linestyle="") for kind in kinds]
+        marks = [
+            Line2D([], [], color=_colour(kind), marker=_MARKS.get(kind, "d"), markersize=4.5, linestyle="")
+            for kind in kinds
+        ]
         if marks:
             legend(self.panels[0], marks, list(kinds), "lower right", (1, 1), borderaxespad=0.9, handletextpad=0.1)
 
@@ -88,9 +108,16 @@ class Canvas:
 def legend(axes, handles, labels, corner, anchor, **settings):
     """Adds a legend without a frame, in one line, with its `corner` at the place `anchor` of the axes."""
     drawn = axes.legend(
-        handles, labels, loc=corner, bbox_to_anchor=anchor, ncols=len(labels), labelcolor=palette.light("muted"),
+        handles,
+        labels,
+        loc=corner,
+        bbox_to_anchor=anchor,
+        ncols=len(labels),
+        labelcolor=palette.light("muted"),
         **{"fontsize": _SMALL, "columnspacing": 1.2, "frameon": False, "borderpad": 0, **settings},
     )
+    for text in drawn.get_texts():
+        text.set_parse_math(False)
     # Without this, the next legend of the same axes would take this one's place.
     axes.add_artist(drawn)
 
@@ -124,5 +151,7 @@ def _plain_axes(axes):
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color(palette.light("line"))
-    axes.tick_params(labelcolor=palette.light("muted"), color=palette.light("line"), labelsize=_SMALL, length=3, width=0.7)
+    axes.tick_params(
+        labelcolor=palette.light("muted"), color=palette.light("line"), labelsize=_SMALL, length=3, width=0.7
+    )
     return axes

@@ -17,8 +17,9 @@ _SHADES = ("< 20 %", "< 40 %", "< 60 %", "< 80 %", "< 100 %", "peak")
 def widths_chart(edits, initial_widths, path, epochs=None):
     """Draws how the network grew and shrank: the width of each group and the total of parameters over the epochs.
 
-    Up to twelve groups are drawn as one area each, in the order of the network, every area to its own scale; more groups as a heat map
-    of the share of each group's peak. The widths at the start, at the peak and at the end stand beside each row.
+    Up to twelve groups are drawn as one area each, in the order of the network, every area to its own scale; more
+    groups as a heat map of the share of each group's peak. The widths at the start, at the peak and at the end stand
+    beside each row.
 
     Args:
         edits: A sequence of `Edit` or of their dicts, in the order in which they were made.
@@ -30,7 +31,8 @@ def widths_chart(edits, initial_widths, path, epochs=None):
         The path, as a `pathlib.Path`.
 
     Raises:
-        ValueError: If the suffix is another one, there is no group, or an edit names a group that `initial_widths` does not have.
+        ValueError: If the suffix is another one, there is no group, or an edit names a group that `initial_widths` does
+            not have.
     """
     form = _form(path)
     return write_atomically(path, render(widths_figure(as_edits(edits), initial_widths, epochs), form))
@@ -40,7 +42,7 @@ def training_chart(training_history, edits, path):
     """Draws accuracy and loss over the epochs, with the edits marked.
 
     Args:
-        training_history: Name of a metric -> its value at the end of each epoch, as `History.history` of `fit` holds it.
+        training_history: Name of a metric -> its value at each epoch's end, as `History.history` of `fit` holds it.
         edits: A sequence of `Edit` or of their dicts, in the order in which they were made.
         path: Where the chart goes; its suffix, `.png` or `.svg`, chooses the format. An existing file is replaced.
 
@@ -64,7 +66,9 @@ def widths_figure(edits, initial_widths, epochs=None, inches=7.6):
     names = [_short(name, (18 if areas else 24) if wide else 12) for name in rows]
     left = max(0.62, 0.16 + (0.074 if areas else 0.06) * max(map(len, names)))
     height = (0.42 if areas else 0.17 if len(rows) <= 40 else 0.145) * len(rows) + 0.1
-    right = max(1.15 if wide else 0.95, 0.2 + (0.07 if areas else 0.06) * max(len(course(row)) for row in rows.values()))
+    right = max(
+        1.15 if wide else 0.95, 0.2 + (0.07 if areas else 0.06) * max(len(course(row)) for row in rows.values())
+    )
     canvas = Canvas(inches, [height, 1.15] if edits else [height], left, right)
     (_draw_areas if areas else _draw_heat_map)(canvas.panels[0], list(rows.values()), times, end)
     _label_rows(canvas.panels[0], names, list(rows.values()))
@@ -80,7 +84,11 @@ def widths_figure(edits, initial_widths, epochs=None, inches=7.6):
 
 def training_figure(training_history, edits, inches=7.6):
     """The figure behind `training_chart`, `inches` wide."""
-    shown = [(name, text) for name, text in ((accuracy_name(training_history), "Accuracy"), ("loss", "Loss")) if _has(training_history, name)]
+    shown = [
+        (name, text)
+        for name, text in ((accuracy_name(training_history), "Accuracy"), ("loss", "Loss"))
+        if _has(training_history, name)
+    ]
     if not shown:
         raise ValueError(
             "`training_history` must hold an accuracy or a loss for each epoch. "
@@ -101,7 +109,9 @@ def accuracy_name(training_history):
 
 def has_curves(training_history):
     """Whether a history holds anything that `training_chart` draws."""
-    return bool(training_history) and any(_has(training_history, name) for name in (accuracy_name(training_history), "loss"))
+    return bool(training_history) and any(
+        _has(training_history, name) for name in (accuracy_name(training_history), "loss")
+    )
 
 
 def course(values):
@@ -131,23 +141,37 @@ def _draw_heat_map(axes, rows, times, end):
     x = [0, *times, end]
     for place, widths in enumerate(rows):
         base, peak = len(rows) - 1 - place, max(1, *widths)
-        for shade, stretch in itertools.groupby(range(len(widths)), lambda i: min(5, 5 * widths[i] // peak)):
-            stretch = list(stretch)
-            span = (x[stretch[0]], x[stretch[-1] + 1] - x[stretch[0]])
-            axes.broken_barh([span], (base + 0.07, 0.86), color=palette.light(palette.RAMP[shade]), linewidth=0, zorder=2)
+        shades, start = [5 * width // peak for width in widths], 0
+        for shade, stretch in itertools.groupby(shades):
+            stop = start + len(list(stretch))
+            colour = palette.light(palette.RAMP[shade])
+            axes.broken_barh([(x[start], x[stop] - x[start])], (base + 0.07, 0.86), color=colour, linewidth=0, zorder=2)
+            start = stop
     axes.set_ylim(0, len(rows) + 0.4)
     swatches = [Patch(color=palette.light(name)) for name in palette.RAMP]
-    style = {"fontsize": 7, "handlelength": 1, "handleheight": 0.8, "handletextpad": 0.4, "columnspacing": 0.8, "borderaxespad": 0.4}
+    style = {
+        "fontsize": 7,
+        "handlelength": 1,
+        "handleheight": 0.8,
+        "handletextpad": 0.4,
+        "columnspacing": 0.8,
+        "borderaxespad": 0.4,
+    }
     legend(axes, swatches, _SHADES, "upper center", (0.5, 0), **style)
 
 
 def _label_rows(axes, names, rows):
     crowded = len(rows) > MOST_AREAS
-    style = {"textcoords": "offset points", "va": "center", "fontsize": 7 if crowded else 8.5}
-    for place, (name, widths) in enumerate(zip(names, rows)):
+    # A dollar sign in a name is a dollar sign, not a formula.
+    style = {"textcoords": "offset points", "va": "center", "fontsize": 7 if crowded else 8.5, "parse_math": False}
+    for place, (name, widths) in enumerate(zip(names, rows, strict=True)):
         middle = len(rows) - 1 - place + (0.5 if crowded else 0.36)
-        axes.annotate(name, (0, middle), (-7, 0), axes.get_yaxis_transform(), ha="right", color=palette.light("ink"), **style)
-        axes.annotate(course(widths), (1, middle), (7, 0), axes.get_yaxis_transform(), color=palette.light("muted"), **style)
+        axes.annotate(
+            name, (0, middle), (-7, 0), axes.get_yaxis_transform(), ha="right", color=palette.light("ink"), **style
+        )
+        axes.annotate(
+            course(widths), (1, middle), (7, 0), axes.get_yaxis_transform(), color=palette.light("muted"), **style
+        )
     axes.set_yticks([])
 
 
@@ -170,16 +194,31 @@ def _draw_metric(axes, training_history, name):
     for label, key, colour, width in (("training", name, "muted", 0.9), ("validation", f"val_{name}", "ink", 1.6)):
         values = [scale * float(value) for value in training_history.get(key, ())]
         if values:
-            style = {"color": palette.light(colour), "linewidth": width, "marker": "o" if len(values) == 1 else None, "zorder": 3}
+            style = {
+                "color": palette.light(colour),
+                "linewidth": width,
+                "marker": "o" if len(values) == 1 else None,
+                "zorder": 3,
+            }
             curves[label] = axes.plot(range(1, len(values) + 1), values, **style)[0]
     epochs = max(len(line.get_ydata()) for line in curves.values())
     last = list(curves.values())[-1].get_ydata()[-1]
     style = {"textcoords": "offset points", "va": "center", "fontsize": 8.5, "color": palette.light("ink")}
-    axes.annotate(f"{last:.2f}{unit}" if unit else f"{last:.3g}", (1, last), (7, 0), axes.get_yaxis_transform(), **style)
+    axes.annotate(
+        f"{last:.2f}{unit}" if unit else f"{last:.3g}", (1, last), (7, 0), axes.get_yaxis_transform(), **style
+    )
     if name == "loss":
         axes.set_ylim(bottom=0)
     else:
-        box = {"frameon": True, "facecolor": palette.light("paper"), "edgecolor": "none", "framealpha": 1, "borderpad": 0.3, "borderaxespad": 0, "handlelength": 1.4}
+        box = {
+            "frameon": True,
+            "facecolor": palette.light("paper"),
+            "edgecolor": "none",
+            "framealpha": 1,
+            "borderpad": 0.3,
+            "borderaxespad": 0,
+            "handlelength": 1.4,
+        }
         legend(axes, list(curves.values()), list(curves), "lower right", (0.995, 0.03), **box)
     value_axis(axes, lambda value: f"{value:g}{unit}")
     return epochs
@@ -187,7 +226,7 @@ def _draw_metric(axes, training_history, name):
 
 def _short(name, length):
     """The name, or its end where it is too long: the end of a path tells layers apart."""
-    return name if len(name) <= length else f"…{name[1 - length:]}"
+    return name if len(name) <= length else f"…{name[1 - length :]}"
 
 
 def _form(path):

@@ -38,10 +38,9 @@ def check_summary(summary):
             raise ValueError(f"`summary` must have the key {key!r}. Received: summary with the keys {list(summary)}")
     for side in ("dense", "compact"):
         for key in _REQUIRED:
-            if not figures.is_number(summary[side].get(key)):
-                raise ValueError(
-                    f"`summary[{side!r}][{key!r}]` must be a number. Received: summary[{side!r}][{key!r}]={summary[side].get(key)!r}"
-                )
+            name, value = f"summary[{side!r}][{key!r}]", summary[side].get(key)
+            if not figures.is_number(value):
+                raise ValueError(f"`{name}` must be a number. Received: {name}={value!r}")
 
 
 def network_rows(summary):
@@ -64,7 +63,9 @@ def file_rows(summary):
         if "accuracy" in dense or "accuracy" in compact:
             rows.append(_row(f"{name} accuracy", dense, compact, "accuracy", figures.accuracy, points=True))
         if "latency_ms" in dense or "latency_ms" in compact:
-            rows.append(_row(f"{name} latency", dense, compact, "latency_ms", lambda value: figures.measure(value, "ms")))
+            rows.append(
+                _row(f"{name} latency", dense, compact, "latency_ms", lambda value: figures.measure(value, "ms"))
+            )
     return rows
 
 
@@ -111,11 +112,13 @@ def summary_table(summary):
     """The comparison of a run as a plain-text table.
 
     Args:
-        summary: The dict that a run writes: `"dataset"`, `"model"`, and under `"dense"` and `"compact"` at least `"accuracy"` (between 0
-            and 1), `"params"` and `"macs"`; `"seconds"`, `"files"` and `"fpga"` where they are known.
+        summary: The dict that a run writes: `"dataset"`, `"model"`, and under `"dense"` and `"compact"` at least
+            `"accuracy"` (between 0 and 1), `"params"` and `"macs"`; `"seconds"`, `"files"` and `"fpga"` where they are
+            known.
 
     Returns:
-        Lines of text without a newline at the end: one row a figure, with columns for dense, compact, change, and dense / compact.
+        Lines of text without a newline at the end: one row a figure, with columns for dense, compact, change, and dense
+        / compact.
 
     Raises:
         ValueError: If one of the figures that every report needs is missing.
@@ -132,7 +135,12 @@ def summary_table(summary):
     fpga = [dataclasses.astuple(row) for row in fpga_rows(summary)]
     widths = [max(len(row[i]) for row in [header, *rows, *fpga]) for i in range(len(header))]
     facts = [f"{key} {summary[key]}" for key in ("seed", "epochs") if key in summary]
-    lines = [", ".join([title(summary), *facts]), "", _line(header, widths), _line(["-" * width for width in widths], widths)]
+    lines = [
+        ", ".join([title(summary), *facts]),
+        "",
+        _line(header, widths),
+        _line(["-" * width for width in widths], widths),
+    ]
     lines += [_line(row, widths) for row in rows]
     if fpga:
         lines += ["", f"FPGA estimate: {fpga_target(summary)}".rstrip(": "), *(_line(row, widths) for row in fpga)]
@@ -140,7 +148,8 @@ def summary_table(summary):
 
 
 def _line(cells, widths):
-    first, *others = (cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(cells, widths)))
+    first = cells[0].ljust(widths[0])
+    others = [cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True)]
     return "  ".join([first, *others]).rstrip()
 
 

@@ -13,14 +13,16 @@ _LINK = "{http://www.w3.org/1999/xlink}href"
 def inline_svg(figure, name, label, titles=None):
     """Turns a matplotlib figure into an `<svg>` element for an HTML page.
 
-    The colours of the palette become CSS custom properties, fonts are left to the page, and every id is made unique by `name`. XML
-    namespaces, metadata and style sheets are dropped: in HTML the element needs none of them, and a style sheet would reach out of it.
+    The colours of the palette become CSS custom properties, fonts are left to the page, and every id is made unique by
+    `name`. XML namespaces, metadata and style sheets are dropped: in HTML the element needs none of them, and a style
+    sheet would reach out of it.
 
     Args:
         figure: The figure, drawn in the palette's light colours.
         name: A word that tells this chart apart from the page's others.
         label: What the chart shows, for readers who do not see it.
-        titles: Id of a part of the figure (an artist's `gid`) -> the text shown when the pointer rests on it. Defaults to none.
+        titles: Id of a part of the figure (an artist's `gid`) -> the text shown when the pointer rests on it. Defaults
+            to none.
 
     Returns:
         The element as text.
@@ -29,8 +31,10 @@ def inline_svg(figure, name, label, titles=None):
     _clean(root)
     _adopt(root, name, titles or {})
     width, height = root.get("viewBox").split()[2:]
-    body = palette.to_variables("".join(ElementTree.tostring(child, encoding="unicode") for child in root))
-    return f'<svg class="{name}" viewBox="0 0 {width} {height}" role="img" aria-label="{html.escape(label)}">{body}</svg>'
+    body = "".join(ElementTree.tostring(child, encoding="unicode") for child in root)
+    return (
+        f'<svg class="{name}" viewBox="0 0 {width} {height}" role="img" aria-label="{html.escape(label)}">{body}</svg>'
+    )
 
 
 def _clean(element):
@@ -52,7 +56,7 @@ def _adopt(root, name, titles):
             elif key == "id":
                 element.set(key, f"{name}-{value}")
             else:
-                element.set(key, re.sub(r"url\(#", f"url(#{name}-", _without_font(value)))
+                element.set(key, palette.to_variables(_without_font(value)).replace("url(#", f"url(#{name}-"))
         if old in titles:
             title = ElementTree.Element("title")
             title.text = titles[old]

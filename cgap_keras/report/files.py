@@ -8,8 +8,8 @@ import uuid
 def write_atomically(path, content):
     """Writes a file so that a reader, or a failure half-way, never meets a part of it.
 
-    The content goes to a temporary file in the same folder, which then takes the name of `path` in one step. If anything fails, the
-    temporary file is removed and a file that was at `path` before is left as it was.
+    The content goes to a temporary file in the same folder, which then takes the name of `path` in one step. If
+    anything fails, the temporary file is removed and a file that was at `path` before is left as it was.
 
     Args:
         path: Where the file goes. Its folder is made where it is missing.

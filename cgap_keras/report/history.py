@@ -1,5 +1,6 @@
 """The record of one edit: what a run keeps of each time that the network grew or shrank."""
 
+import collections
 import dataclasses
 import operator
 from collections.abc import Mapping
@@ -11,11 +12,12 @@ _COUNTS = ("epoch", "step", "units_before", "units_after", "params_before", "par
 class Edit:
     """One edit of the network's structure during training.
 
-    The values are kept as plain Python numbers, lists and dicts, whatever they come as (NumPy scalars and arrays included), so that
-    `to_dict` can be written as JSON as it is. `==` compares by value.
+    The values are kept as plain Python numbers, lists and dicts, whatever they come as (NumPy scalars and arrays
+    included), so that `to_dict` can be written as JSON as it is. `==` compares by value.
 
     Args:
-        epoch: The epoch in which the edit was made, counted from 1 as `fit` prints it; 0 for an edit before training.
+        epoch: How many epochs were complete when the edit was made: 4 for an edit between the fourth and the fifth,
+            which is the number that `on_epoch_begin` gets for the fifth.
         step: The optimizer's step count at the edit.
         kind: What was done: `"grow"`, `"prune"`, or another word for an edit that is neither.
         units_before: Units of all groups together before the edit.
@@ -25,17 +27,20 @@ class Edit:
         macs_before: Multiply-accumulates of one forward pass of one example before the edit.
         macs_after: The same after the edit.
         widths: Name of a group -> its units after the edit. A group that is left out has kept its width.
-        plan: Name of a group -> its index list: new unit `j` comes from old unit `index[j]`. A group that is left out is unchanged.
+        plan: Name of a group -> its index list: new unit `j` comes from old unit `index[j]`. A group that is left out
+            is unchanged.
         scores: Name of a group -> saliency of each unit before the edit. Defaults to none.
         seconds: What the edit cost, in seconds. Defaults to 0.
 
     Raises:
-        ValueError: If a count is not a whole number or is negative, `kind` is empty, or `plan` and `widths` disagree about a group.
+        ValueError: If a count is not a whole number or is negative, `kind` is empty, or `plan` and `widths` disagree
+            about a group.
 
     Example:
 
     ```python
-    edit = Edit(4, 1876, "grow", 96, 120, 10482, 15230, 91000, 130500, widths={"dense": 120}, plan={"dense": [*range(96), *range(24)]})
+    plan = {"dense": [*range(96), *range(24)]}
+    edit = Edit(4, 1876, "grow", 96, 120, 10482, 15230, 91000, 130500, widths={"dense": 120}, plan=plan)
     print(edit.describe())  # epoch 4 · grow · units 96 -> 120 · parameters 10,482 -> 15,230
     ```
     """
@@ -60,7 +65,9 @@ class Edit:
         if not isinstance(self.kind, str) or not self.kind:
             raise ValueError(f'`kind` must be a word such as "grow" or "prune". Received: kind={self.kind!r}')
         self._set("widths", {str(group): _count("widths", units) for group, units in _items("widths", self.widths)})
-        self._set("plan", {str(group): [_count("plan", i) for i in index] for group, index in _items("plan", self.plan)})
+        self._set(
+            "plan", {str(group): [_count("plan", i) for i in index] for group, index in _items("plan", self.plan)}
+        )
         self._set("scores", {str(group): [float(s) for s in row] for group, row in _items("scores", self.scores)})
         self._set("seconds", float(self.seconds))
         for group, index in self.plan.items():
@@ -92,7 +99,9 @@ class Edit:
         """
         fields = dataclasses.fields(cls)
         unknown = sorted(set(values) - {field.name for field in fields})
-        missing = [field.name for field in fields if field.name not in values and field.name not in ("scores", "seconds")]
+        missing = [
+            field.name for field in fields if field.name not in values and field.name not in ("scores", "seconds")
+        ]
         if unknown or missing:
             raise ValueError(
                 f"`values` must have the fields of an Edit as keys; missing: {missing}, unknown: {unknown}. "
@@ -116,21 +125,20 @@ def as_edits(edits):
 def edit_times(edits):
     """Where the edits lie on an axis of epochs, in epochs since the start.
 
-    `fit` reports the metrics of epoch `e` at its end, so a point of epoch `e` lies at `e`, and so does a single edit of that epoch.
-    Several edits of one epoch are spread evenly inside it, since a record does not know how many steps an epoch has.
+    An edit lies at the number of epochs that were complete then, which is where `fit` reported the metrics of the last
+    of them. Several edits with the same number are spread evenly over the epoch that follows, since a record does not
+    know how many steps an epoch has.
 
     Args:
         edits: A sequence of `Edit`, in the order in which they were made.
 
     Returns:
-        A list of floats, one for each edit, never falling within an epoch.
+        A list of floats, one for each edit.
     """
-    totals, seen, times = {}, {}, []
+    totals, seen, times = collections.Counter(edit.epoch for edit in edits), collections.Counter(), []
     for edit in edits:
-        totals[edit.epoch] = totals.get(edit.epoch, 0) + 1
-    for edit in edits:
-        seen[edit.epoch] = seen.get(edit.epoch, 0) + 1
-        times.append(max(0.0, edit.epoch - 1 + seen[edit.epoch] / totals[edit.epoch]))
+        times.append(edit.epoch + seen[edit.epoch] / totals[edit.epoch])
+        seen[edit.epoch] += 1
     return times
 
 
@@ -151,7 +159,9 @@ def widths_over_time(edits, initial_widths):
     for edit in edits:
         unknown = sorted({*edit.widths, *edit.plan} - set(rows))
         if unknown:
-            raise ValueError(f"`initial_widths` must name every group of the edits. Received: initial_widths without {unknown}")
+            raise ValueError(
+                f"`initial_widths` must name every group of the edits. Received: initial_widths without {unknown}"
+            )
         for group, row in rows.items():
             row.append(edit.widths.get(group, len(edit.plan[group]) if group in edit.plan else row[-1]))
     return rows

@@ -1,8 +1,8 @@
 """Where each unit comes from: the index vectors of a run, composed.
 
-An edit says that new unit `j` comes from old unit `index[j]`. Composed over all edits, the index vectors lead each unit of the final
-network back to the unit of the seed that it descends from, and give each unit that ever lived a birth, a parent and, if it was pruned,
-an end.
+An edit says that new unit `j` comes from old unit `index[j]`. Composed over all edits, the index vectors lead each unit
+of the final network back to the unit of the seed that it descends from, and give each unit that ever lived a birth, a
+parent and, if it was pruned, an end.
 """
 
 import dataclasses
@@ -13,7 +13,8 @@ class Unit:
     """One unit that lived in a group at some time of the run.
 
     Attributes:
-        number: Identifies the unit within its group: seed units first, in their order, then the others in the order of birth.
+        number: Identifies the unit within its group: seed units first, in their order, then the others in the order of
+            birth.
         seed: The number of the seed unit that it descends from; a seed unit's own number.
         parent: The number of the unit that it was made from; `None` for a seed unit.
         born_edit: Position of the edit that made it in the list of edits; `None` for a seed unit.
@@ -53,7 +54,8 @@ class Descent:
 def lineage(edits, widths0):
     """Traces each unit of the final network to its seed unit, its birth and its parent.
 
-    Where an index vector names an old unit more than once, the first mention is the old unit living on and the others are its children.
+    Where an index vector names an old unit more than once, the first mention is the old unit living on and the others
+    are its children.
 
     Args:
         edits: A sequence of `Edit`, in the order in which they were made.
@@ -63,7 +65,8 @@ def lineage(edits, widths0):
         A dict: name of a group -> `Descent`, in the order of `widths0`.
 
     Raises:
-        ValueError: If a plan names a group that `widths0` does not have, or a unit that the group does not have at that time.
+        ValueError: If a plan names a group that `widths0` does not have, or a unit that the group does not have at that
+            time.
 
     Example:
 
@@ -75,7 +78,9 @@ def lineage(edits, widths0):
     """
     unknown = sorted({group for edit in edits for group in edit.plan} - set(widths0))
     if unknown:
-        raise ValueError(f"`widths0` must name every group that the edits' plans name. Received: widths0 without {unknown}")
+        raise ValueError(
+            f"`widths0` must name every group that the edits' plans name. Received: widths0 without {unknown}"
+        )
     return {group: _descent(group, int(width), edits) for group, width in widths0.items()}
 
 
@@ -96,8 +101,8 @@ def _step(everyone, living, index, position, epoch, group):
     for old in index:
         if not 0 <= old < len(living):
             raise ValueError(
-                f"The plan of edit {position} must name units of group {group!r} that exist then: 0 to {len(living) - 1}. "
-                f"Received: plan[{group!r}]={list(index)}"
+                f"The plan of edit {position} must name units of group {group!r} that exist then: 0 to "
+                f"{len(living) - 1}. Received: plan[{group!r}]={list(index)}"
             )
         number = living[old]
         if number in seen:

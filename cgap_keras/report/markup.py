@@ -6,8 +6,13 @@ import html
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-    """A column of a table: its heading, and the CSS classes of its cells (`left`, `strong`, `wrap`, `path`, `kind`;
-    `ratio` is left out on a phone)."""
+    """A column of a table.
+
+    Attributes:
+        heading: What stands above it.
+        style: The CSS classes of its cells: `left`, `strong`, `wrap`, `slim`, `path`, `kind`; `ratio` is left out on a
+            phone.
+    """
 
     heading: str
     style: str = ""
@@ -38,7 +43,9 @@ def table(columns, rows):
     Returns:
         HTML.
     """
-    head = "".join(f'<th scope="col"{_style(column, ("left", "ratio"))}>{text(column.heading)}</th>' for column in columns)
+    head = "".join(
+        f'<th scope="col"{_style(column, ("left", "ratio", "slim"))}>{text(column.heading)}</th>' for column in columns
+    )
     body = "".join(f"<tr>{''.join(_cells(columns, row))}</tr>\n" for row in rows)
     return f'<div class="scroll"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table></div>'
 

@@ -12,25 +12,28 @@ from cgap_keras.report.markup import text
 def write_page(path, summary, edits, initial_widths, training_history):
     """Writes the report of a run as one self-contained HTML file.
 
-    The file needs no network and no other file, follows the reader's light or dark theme, and fits a phone. It is put together in
-    memory and takes its name in one step, so a failure leaves no part of a page behind, and an older page as it was.
+    The file needs no network and no other file, follows the reader's light or dark theme, and fits a phone. It is put
+    together in memory and takes its name in one step, so a failure leaves no part of a page behind, and an older page
+    as it was.
 
     Args:
         path: Where the page goes. Its folder is made where it is missing.
-        summary: The dict that a run writes: `"dataset"`, `"model"`, and under `"dense"` and `"compact"` at least `"accuracy"` (between
-            0 and 1), `"params"` and `"macs"`, with `"seconds"`, `"files"` (kind -> path, bytes, accuracy, latency_ms, max_abs_error)
-            and `"fpga"` where they are known; beside them `"seed"`, `"epochs"`, `"environment"` (name -> version) and `"command"` (what
-            to type to make the run again), all of which may be missing.
+        summary: The dict that a run writes: `"dataset"`, `"model"`, and under `"dense"` and `"compact"` at least
+            `"accuracy"` (between 0 and 1), `"params"` and `"macs"`, with `"seconds"`, `"files"` (kind -> path, bytes,
+            accuracy, latency_ms, max_abs_error) and `"fpga"` where they are known; beside them `"seed"`, `"epochs"`,
+            `"environment"` (name -> version) and `"command"` (what to type to make the run again), all of which may be
+            missing.
         edits: A sequence of `Edit` or of their dicts, in the order in which they were made.
         initial_widths: Name of a group -> its units at the start, in the order of the network.
-        training_history: Name of a metric -> its value at the end of each epoch, as `History.history` of `fit` holds it; empty or
-            `None` leaves the training chart out.
+        training_history: Name of a metric -> its value at the end of each epoch, as `History.history` of `fit` holds
+            it; empty or `None` leaves the training chart out.
 
     Returns:
         The path, as a `pathlib.Path`.
 
     Raises:
-        ValueError: If the summary lacks a figure that every report needs, `initial_widths` is empty, or the edits do not fit it.
+        ValueError: If the summary lacks a figure that every report needs, `initial_widths` is empty, or the edits do
+            not fit it.
 
     Example:
 

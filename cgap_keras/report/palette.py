@@ -1,7 +1,8 @@
 """The colours of the charts and of the page, once for a light and once for a dark background.
 
-The categorical colours are those of Okabe and Ito, "Color Universal Design" (2008), which stay apart for every common kind of colour
-blindness; the ramp is one hue that grows in lightness alone. Kind of edit is also told by the shape of its mark, never by colour alone.
+The categorical colours are those of Okabe and Ito, "Color Universal Design" (2008), which stay apart for every common
+kind of colour blindness; the ramp is one hue that grows in lightness alone. Kind of edit is also told by the shape of
+its mark, never by colour alone.
 """
 
 # name -> (on light, on dark)
@@ -43,7 +44,7 @@ def css_variables():
 
 
 def to_variables(text):
-    """`text` with each light colour of the palette replaced by its CSS custom property, so that it follows the theme."""
+    """`text` with each light colour of the palette replaced by its CSS custom property, which follows the theme."""
     for name, (on_light, _) in COLOURS.items():
         text = text.replace(on_light, f"var(--{name})")
     return text

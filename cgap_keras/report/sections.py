@@ -15,7 +15,7 @@ _MOST_NAMED = 4
 _KEY = """<ul class="key">
 <li><svg viewBox="0 0 16 6"><path class="seed" d="M0 3H16"/></svg>seed unit</li>
 <li><svg viewBox="0 0 16 6"><path class="grown" d="M0 3H16"/></svg>grown unit</li>
-<li><svg viewBox="0 0 16 6"><path class="lost" d="M0 3H13"/><path class="gone" d="M13 3h0"/></svg>unit that was pruned</li>
+<li><svg viewBox="0 0 16 6"><path class="lost" d="M0 3H13"/><path class="gone" d="M13 3h0"/></svg>pruned unit</li>
 </ul>
 """
 
@@ -24,10 +24,13 @@ def lede(summary):
     """The paragraph under the headline: the key figures in sentences."""
     dense, compact = summary["dense"], summary["compact"]
     difference = round(100 * (compact["accuracy"] - dense["accuracy"]), 2)
-    beside = "the same as" if difference == 0 else f"{abs(difference):.2f} points {'below' if difference < 0 else 'above'}"
+    beside = (
+        "the same as" if difference == 0 else f"{abs(difference):.2f} points {'below' if difference < 0 else 'above'}"
+    )
     sentences = [
-        f"The compact network has {figures.count(compact['params'])} parameters where the dense one has {figures.count(dense['params'])}, and a "
-        f"forward pass takes {figures.count(compact['macs'])} multiply-accumulates instead of {figures.count(dense['macs'])} "
+        f"The compact network has {figures.count(compact['params'])} parameters where the dense one has "
+        f"{figures.count(dense['params'])}, and a forward pass takes {figures.count(compact['macs'])} "
+        f"multiply-accumulates instead of {figures.count(dense['macs'])} "
         f"({figures.fewer(dense['macs'], compact['macs'])}).",
         f"Its test accuracy is {beside} the dense network's {figures.accuracy(dense['accuracy'])}.",
     ]
@@ -59,7 +62,10 @@ def networks(summary):
 
 def growth(edits, initial_widths, epochs):
     """The chart of widths and parameters."""
-    note = "Each layer's width over the epochs, in the order of the network, every row to its own scale; below, all parameters together."
+    note = (
+        "The width of each group of layers that share their units, in the order of the network, every row to its own "
+        "scale; below, the parameters of the whole network."
+    )
     label = f"Widths of {len(initial_widths)} groups over the epochs, from seed through peak to final width"
     charts = _charts(lambda inches: chart.widths_figure(edits, initial_widths, epochs, inches), "widths", label, edits)
     return section("How the network grew and shrank", charts, note=note)
@@ -76,18 +82,28 @@ def training(training_history, edits):
 def edits_table(edits, initial_widths):
     """Every edit as a row."""
     widths = widths_over_time(edits, initial_widths)
-    columns = [Column("Epoch"), Column("Edit", "kind"), Column("Units"), Column("Parameters"), Column("MACs")]
+    columns = [
+        Column("After epoch", "slim"),
+        Column("Edit", "kind"),
+        Column("Units"),
+        Column("Parameters"),
+        Column("MACs"),
+    ]
     columns += [Column("Cost"), Column("Where", "left wrap")]
     rows = [
         (
-            edit.epoch, edit.kind, _course(edit.units_before, edit.units_after),
-            _course(edit.params_before, edit.params_after), _course(edit.macs_before, edit.macs_after, figures.short_count), figures.duration(edit.seconds),
+            edit.epoch,
+            edit.kind,
+            _course(edit.units_before, edit.units_after),
+            _course(edit.params_before, edit.params_after),
+            _course(edit.macs_before, edit.macs_after, figures.short_count),
+            figures.duration(edit.seconds),
             _where(edit, {group: row[i] for group, row in widths.items()}),
         )
         for i, edit in enumerate(edits)
     ]
     total = figures.duration(sum(edit.seconds for edit in edits))
-    return section("Edits", table(columns, rows), note=f"{len(edits)} edits, which took {total} of the training time together.")
+    return section("Edits", table(columns, rows), note=f"Edits: {len(edits)}. They took {total} together.")
 
 
 def descent(edits, initial_widths, epochs):
@@ -95,8 +111,8 @@ def descent(edits, initial_widths, epochs):
     times = edit_times(edits)
     end = max([1, epochs or 0, *times])
     note = (
-        "Every unit is a line from its birth to its end. A new unit starts as a copy of its parent, where its line branches off; a point is "
-        "where a unit was pruned. Lines that reach the right edge are the network that came out."
+        "Every unit is a line from its birth to its end. A new unit comes from its parent, where its line branches "
+        "off; a point is where a unit was pruned. Lines that reach the right edge are the network that came out."
     )
     families = lineage(edits, initial_widths).values()
     trees = [_family(family, times, end, len(families) <= _MOST_OPEN) for family in families]
@@ -105,24 +121,44 @@ def descent(edits, initial_widths, epochs):
 
 def files(summary):
     """Every exported file, with what was measured on it."""
-    columns = [Column("Network"), Column("File", "path"), Column("Kind", "left"), Column("Bytes"), Column("Accuracy"), Column("Latency")]
+    columns = [
+        Column("Network"),
+        Column("File", "path"),
+        Column("Kind", "left"),
+        Column("Bytes"),
+        Column("Accuracy"),
+        Column("Latency"),
+    ]
     columns.append(Column("Largest error"))
     rows = [
         (
-            side, entry.get("path", "-"), name, figures.count(entry.get("bytes")), figures.accuracy(entry.get("accuracy")),
-            figures.measure(entry.get("latency_ms"), "ms"), figures.measure(entry.get("max_abs_error")),
+            side,
+            entry.get("path", "-"),
+            name,
+            figures.count(entry.get("bytes")),
+            figures.accuracy(entry.get("accuracy")),
+            figures.measure(entry.get("latency_ms"), "ms"),
+            figures.measure(entry.get("max_abs_error")),
         )
         for name in comparison.file_names(summary)
         for side in ("dense", "compact")
         if (entry := summary[side].get("files", {}).get(name))
     ]
-    note = "Accuracy and latency are measured on the files themselves; the largest error is between a file's outputs and the Keras model's."
+    note = (
+        "Accuracy and latency are those of the files themselves; the largest error is between a file's outputs and the "
+        "Keras model's."
+    )
     return section("Files", table(columns, rows), note=note)
 
 
 def fpga(summary):
     """The FPGA estimates of the two networks."""
-    note = f"Estimated from a model of the accelerator, not measured on a board: {comparison.fpga_target(summary)}".rstrip(": ") + "."
+    note = (
+        f"Estimated from a model of the accelerator, not measured on a board: {comparison.fpga_target(summary)}".rstrip(
+            ": "
+        )
+        + "."
+    )
     return section("On an FPGA", _comparison(comparison.fpga_rows(summary)), note=note)
 
 
@@ -135,7 +171,13 @@ def reproduction(summary):
 
 
 def _comparison(rows):
-    columns = [Column(""), Column("Dense"), Column("Compact", "strong"), Column("Change"), Column("Dense / compact", "ratio")]
+    columns = [
+        Column(""),
+        Column("Dense"),
+        Column("Compact", "strong"),
+        Column("Change"),
+        Column("Dense / compact", "ratio"),
+    ]
     return table(columns, [(row.label, row.dense, row.compact, row.change, row.ratio) for row in rows])
 
 
@@ -149,7 +191,7 @@ def _tile(label, before, after, write, compare=figures.change):
 
 
 def _smallest_file(summary):
-    """Kind, dense bytes and compact bytes of the exported file that is smallest for the compact network; `None`s without files."""
+    """Kind, dense bytes and compact bytes of the compact network's smallest file; three `None` without files."""
     sizes = []
     for name in comparison.file_names(summary):
         before, after = (summary[side].get("files", {}).get(name, {}).get("bytes") for side in ("dense", "compact"))
@@ -161,12 +203,15 @@ def _smallest_file(summary):
 
 def _charts(draw, name, label, edits):
     titles = {f"edit-{i}": edit.describe() for i, edit in enumerate(edits)}
-    drawn = [f'<div class="{size}">{inline_svg(draw(inches), f"{name}-{size}", label, titles)}</div>' for size, inches in _SIZES]
+    drawn = [
+        f'<div class="{size}">{inline_svg(draw(inches), f"{name}-{size}", label, titles)}</div>'
+        for size, inches in _SIZES
+    ]
     return f"<figure>{''.join(drawn)}</figure>"
 
 
 def _family(family, times, end, is_open):
-    head = f"<h3><code>{text(family.group)}</code></h3><span class=\"counts\">{text(counts(family))}</span>"
+    head = f'<h3><code>{text(family.group)}</code></h3><span class="counts">{text(counts(family))}</span>'
     tree = f'{family_tree(family, times, end)}<div class="ends"><span>start</span><span>epoch {end:g}</span></div>'
     if is_open:
         return f'<div class="group"><div class="head">{head}</div>{tree}</div>\n'
@@ -184,7 +229,9 @@ def _where(edit, before):
         kept = len(set(index))
         came, went = len(index) - kept, before[group] - kept
         if came or went:
-            changes.append("\N{NO-BREAK SPACE}".join([group, *([f"+{came}"] if came else []), *([f"−{went}"] if went else [])]))
+            changes.append(
+                "\N{NO-BREAK SPACE}".join([group, *([f"+{came}"] if came else []), *([f"−{went}"] if went else [])])
+            )
     return ", ".join(changes) if len(changes) <= _MOST_NAMED else f"{len(changes)} groups"
 
 

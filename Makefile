@@ -1,0 +1,60 @@
+# make demo         grow and prune a small network, results in runs/demo
+# make test         lint, every test on TensorFlow, the backend-neutral tests on JAX
+# make test-torch   the backend-neutral tests on PyTorch, in an environment without TensorFlow
+#
+# Each target makes the environment that it needs, inside the checkout, and uses it again until a file that says what to
+# install changes.
+
+# A version manager may put a python3.11 on the path that does not run, so try it out.
+# Another interpreter: make PYTHON=/path/to/python demo
+PYTHON ?= $(shell for p in python3.11 python3; do $$p --version >/dev/null 2>&1 && echo $$p && break; done)
+
+# The variables reach pip's isolated build environments too, where a --constraint option does not: pip before 25.3 reads
+# the first one there, later releases the second.
+export PIP_CONSTRAINT := constraints.txt
+export PIP_BUILD_CONSTRAINT := constraints.txt
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Twice quiet: errors alone.
+INSTALL = -m pip install -qq
+
+DEMO_EXTRAS := demo
+TEST_EXTRAS := demo,data,export,jax,report,tfmot,test
+TORCH_EXTRAS := torch,test
+
+# What has to hold on every Keras backend.
+CORE_TESTS := tests/structure tests/surgery tests/saliency tests/policy tests/callbacks tests/zoo tests/test_cost.py
+
+PINS := setup.py pyproject.toml constraints.txt
+
+.PHONY: demo test test-torch clean
+.NOTPARALLEL:
+
+demo: .venv/demo.stamp
+	.venv/bin/python examples/grow_and_prune.py --out=runs/demo
+
+test: .venv/test.stamp
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	KERAS_BACKEND=tensorflow .venv/bin/python -m pytest -q
+	KERAS_BACKEND=jax .venv/bin/python -m pytest -q $(CORE_TESTS)
+
+test-torch: .venv-torch/test.stamp
+	KERAS_BACKEND=torch .venv-torch/bin/python -m pytest -q $(CORE_TESTS)
+
+clean:
+	rm -rf .venv .venv-torch runs build *.egg-info .pytest_cache .ruff_cache .hypothesis
+
+.venv/demo.stamp: $(PINS)
+	$(PYTHON) -m venv .venv
+	.venv/bin/python $(INSTALL) --editable ".[$(DEMO_EXTRAS)]"
+	touch $@
+
+.venv/test.stamp: $(PINS)
+	$(PYTHON) -m venv .venv
+	.venv/bin/python $(INSTALL) --editable ".[$(TEST_EXTRAS)]"
+	touch $@
+
+.venv-torch/test.stamp: $(PINS)
+	$(PYTHON) -m venv .venv-torch
+	.venv-torch/bin/python $(INSTALL) --editable ".[$(TORCH_EXTRAS)]"
+	touch $@
