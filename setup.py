@@ -20,7 +20,8 @@ TENSORFLOW = ["tensorflow>=2.21,<2.22"]
 JAX = ["jax>=0.10,<0.11"]  # Before 1.0 a minor release may break what it likes.
 TORCH = ["torch>=2.13,<3"]
 DIGITS = ["scikit-learn>=1.5,<2"]  # Ships the images of handwritten digits inside the package.
-LITERT = ["ai-edge-litert>=2.3,<3"]  # The interpreter that takes the place of `tf.lite.Interpreter`.
+# The interpreter that takes the place of `tf.lite.Interpreter`, and the quantizer that goes with its release.
+LITERT = ["ai-edge-litert>=2.3,<3", "litert-quantizer>=0.11,<0.12"]
 REPORT = ["matplotlib>=3.9,<4"]
 
 EXTRAS_REQUIRE = {
@@ -33,7 +34,7 @@ EXTRAS_REQUIRE = {
         "tensorflow-datasets>=4.9.10,<5",
         "importlib_resources>=6",  # tensorflow-datasets imports it and declares it for old Pythons alone.
     ],
-    "export": [*TENSORFLOW, *LITERT, "litert-quantizer>=0.11,<0.12"],
+    "export": [*TENSORFLOW, *LITERT],
     # Importing it sets TF_USE_LEGACY_KERAS for the process, so it runs in a process of its own.
     "tfmot": [*TENSORFLOW, "tensorflow-model-optimization>=0.8.1,<0.9", "tf-keras>=2.21,<2.22"],
     "report": REPORT,

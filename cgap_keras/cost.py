@@ -108,7 +108,7 @@ def cost(model):
 
 def _new_row(call, seen):
     """A row without its multiply-accumulates. `seen`: the variables counted so far, so that tied weights count once."""
-    parameters = [v for v in _parameters(call.operation) if id(v) not in seen]
+    parameters = [v for v in counted_weights(call.operation) if id(v) not in seen]
     seen.update(id(v) for v in parameters)
     return LayerCost(
         path=call.path,
@@ -121,7 +121,8 @@ def _new_row(call, seen):
     )
 
 
-def _parameters(operation):
+def counted_weights(operation):
+    """The weights of a layer that `Cost.params` counts, a list of `keras.Variable`."""
     if not isinstance(operation, keras.Layer):
         return []
     statistics = set()

@@ -111,13 +111,10 @@ def _dense(call):
 
 @macs_rule(layers.EinsumDense)
 def _einsum_dense(call):
-    inputs, kernel, outputs = call.operation.equation.replace("->", ",").split(",")
-    # The letters before an ellipsis count from the first axis, those after it from the last.
-    before, _, after = inputs.partition("...")
-    shape = call.inputs[0].shape
-    sizes = dict(zip(before, shape, strict=False)) | dict(zip(after[::-1], shape[::-1], strict=False))
-    contracted = [sizes[letter] for letter in inputs.replace("...", "") if letter in kernel and letter not in outputs]
-    return _product(call, contracted) * _elements(call, call.outputs[0])
+    # One for every combination of the equation's letters: those of the input, and those that the kernel alone has.
+    inputs, kernel, _ = call.operation.equation.replace("->", ",").split(",")
+    sizes = zip(kernel, call.operation.kernel.shape, strict=True)
+    return _elements(call, call.inputs[0]) * math.prod(size for letter, size in sizes if letter not in inputs)
 
 
 @macs_rule(layers.Conv1D, layers.Conv2D, layers.Conv3D, layers.DepthwiseConv1D, layers.DepthwiseConv2D)

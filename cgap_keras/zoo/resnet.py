@@ -31,9 +31,9 @@ def resnet56(input_shape=(32, 32, 3), num_classes=10, width=1.0, name="resnet56"
     Recognition", 2016, section 4.2.
 
     Where the width changes, the shortcut is a 1 x 1 convolution with batch normalisation (option B of the paper). Its
-    CIFAR networks pad with zero channels instead (option A), which ties each unit of a stage to one place in the next
-    stage's width, so that no unit could be pruned alone. The projections add 2,752 parameters and 0.26 M MACs: 0.3 % of
-    the 0.853 M parameters and 0.2 % of the 125.5 M MACs published for ResNet-56.
+    networks for CIFAR pad with zero channels instead (option A), which ties the widths of the stages to each other, so
+    that they could not be resized one by one. The projections add 2,752 parameters and 0.26 M MACs: 0.3 % of the
+    0.853 M parameters and 0.2 % of the 125.5 M MACs published for ResNet-56.
 
     Args:
         input_shape: Height, width and channels; height and width at least 4 pixels.

@@ -9,12 +9,12 @@ _STAGE_CHANNELS = (64, 128, 256, 512, 512)
 
 
 def vgg11(input_shape=(32, 32, 3), num_classes=10, width=1.0, hidden=0, name="vgg11"):
-    """VGG-11 with batch normalisation: 9.23 M parameters, 152.7 M MACs. See `vgg16`."""
+    """VGG-11 with batch normalisation: 9.23 M parameters, 152.8 M MACs. See `vgg16`."""
     return _vgg((1, 1, 2, 2, 2), input_shape, num_classes, width, hidden, name)
 
 
 def vgg13(input_shape=(32, 32, 3), num_classes=10, width=1.0, hidden=0, name="vgg13"):
-    """VGG-13 with batch normalisation: 9.42 M parameters, 228.3 M MACs. See `vgg16`."""
+    """VGG-13 with batch normalisation: 9.41 M parameters, 228.3 M MACs. See `vgg16`."""
     return _vgg((2, 2, 2, 2, 2), input_shape, num_classes, width, hidden, name)
 
 

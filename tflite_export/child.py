@@ -1,0 +1,107 @@
+"""Starts the child process that converts, and tells its failures apart.
+
+TensorFlow's converter leaks memory at each call (tensorflow/tensorflow issue 122598) and can end the process on a bug
+of its own. In a process of its own neither reaches the caller, who may be in the middle of a training, and the caller
+may use any Keras backend.
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+
+from cgap_keras.structure.graph import as_functional, trace
+
+
+def convert_in_child(model, quantizations, folder, calibration, integer_io):
+    """Converts a model in a process of its own, once for each quantization.
+
+    Args:
+        model: A functional or Sequential model.
+        quantizations: The rows of the table that are asked.
+        folder: An empty directory for what passes between the processes.
+        calibration: Dict from input name to an array of samples, or `None`.
+        integer_io: Whether files of integers take and return integers.
+
+    Returns:
+        Dict from the name of a quantization to the path of its file in `folder`.
+
+    Raises:
+        ValueError: If the model cannot be saved, or the converter refuses it.
+        RuntimeError: If the child process dies.
+    """
+    folder = pathlib.Path(folder)
+    names = [row.name for row in quantizations]
+    _write_request(model, names, folder, calibration, integer_io)
+    finished = subprocess.run(
+        [sys.executable, "-m", "tflite_export.convert", str(folder)],
+        env=_environment(),
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if finished.returncode:
+        raise _failure(finished, model, folder)
+    return {name: folder / f"{name}.tflite" for name in names}
+
+
+def _write_request(model, names, folder, calibration, integer_io):
+    functional = as_functional(model)
+    try:
+        # Without the compile state: optimizer slots would double the file, and a loss need not be serializable.
+        keras.Model(functional.input, functional.output, name=model.name).save(folder / "model.keras")
+    except (ValueError, TypeError, NotImplementedError, AttributeError) as error:
+        raise ValueError(
+            f"The model must be one that Keras can save, to be handed to the converter: {error} "
+            f"Received: model={model.name!r}"
+        ) from error
+    if calibration is not None:
+        np.savez(folder / "calibration.npz", **calibration)
+    request = {"quantizations": names, "integer_io": integer_io, "classes": _classes(model)}
+    (folder / "request.json").write_text(json.dumps(request))
+
+
+def _classes(model):
+    """Where the classes of the model's layers are defined, as pairs of module and name, without Keras's own."""
+    operations = [call.operation for call in trace(model).calls]
+    for operation in operations:
+        if type(operation).__module__ == "__main__":
+            raise ValueError(
+                f"The layer {operation.name!r} is of a class defined in the running script, which the converter's "
+                "process cannot import. Move the class into a module and import it from there. "
+                f"Received: a layer of type {type(operation).__name__}"
+            )
+    classes = {(type(operation).__module__, type(operation).__qualname__) for operation in operations}
+    return sorted(pair for pair in classes if pair[0].split(".")[0] != "keras")
+
+
+def _environment():
+    environment = {name: value for name, value in os.environ.items() if name != "TF_USE_LEGACY_KERAS"}
+    environment.update(
+        KERAS_BACKEND="tensorflow",
+        # The accelerator is the caller's; the converter has no use for one.
+        CUDA_VISIBLE_DEVICES="-1",
+        TF_CPP_MIN_LOG_LEVEL="2",
+        PYTHONPATH=os.pathsep.join(path or os.getcwd() for path in sys.path),
+    )
+    return environment
+
+
+def _failure(finished, model, folder):
+    """The exception for a child that failed: the converter's own words if it left any, else how it died."""
+    stage, error = folder / "stage", folder / "error"
+    where = stage.read_text() if stage.exists() else "loading"
+    if error.exists():
+        return ValueError(
+            f"The model cannot be converted ({where}): {error.read_text()} Received: model={model.name!r}"
+        )
+    lines = [line for line in finished.stderr.splitlines() if line.strip()]
+    return RuntimeError(
+        f"The process that converts ended with the status {finished.returncode} ({where}). Its last words: "
+        f"{lines[-1] if lines else 'none'!r}. Received: model={model.name!r}"
+    )

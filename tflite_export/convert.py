@@ -1,0 +1,99 @@
+"""The child process: loads a saved Keras model and writes a .tflite file for each quantization asked.
+
+Run as `python -m tflite_export.convert FOLDER`, on the TensorFlow backend. `FOLDER` holds `model.keras`,
+`request.json` and perhaps `calibration.npz`; the files are left there. The file `stage` says how far it came, so that
+a crash can be told from a refusal.
+"""
+
+import functools
+import importlib
+import json
+import pathlib
+import re
+import sys
+
+import numpy as np
+
+from tflite_export.quantization import Source, lookup
+
+_LONGEST_MESSAGE = 800
+
+
+def main(folder):
+    """Does what `request.json` in the folder asks."""
+    folder = pathlib.Path(folder)
+    sys.excepthook = lambda kind, error, trace: _report(folder, kind, error, trace)
+    request = json.loads((folder / "request.json").read_text())
+    classes = {name: _find(module, name) for module, name in request["classes"]}
+    source = Source(_save(folder, classes), _calibration(folder), request["integer_io"])
+    for row in lookup(request["quantizations"]):
+        (folder / "stage").write_text(row.name)
+        (folder / f"{row.name}.tflite").write_bytes(row.build(source))
+
+
+def _find(module, name):
+    """The class of a layer. Importing its module is enough where the class is registered with Keras, not elsewhere."""
+    return functools.reduce(getattr, name.split("."), importlib.import_module(module))
+
+
+def _save(folder, classes):
+    """Writes the model as a SavedModel with one signature of batch size 1, and returns its directory.
+
+    A SavedModel, because the converter's way from concrete functions loses the variables of a Keras 3 model and
+    yields NaN, and because its signature keeps the names of inputs and outputs.
+    """
+    import keras
+    import tensorflow as tf
+
+    from tflite_export.signature import call, read_signature
+
+    # The caller's own live model was saved a moment ago, so its Lambda layers are as trustworthy as the caller.
+    model = keras.models.load_model(folder / "model.keras", custom_objects=classes, compile=False, safe_mode=False)
+    signature = read_signature(model)
+    spec = {port.name: tf.TensorSpec((1, *port.shape), port.dtype, name=port.name) for port in signature.inputs}
+    names = [port.name for port in signature.outputs]
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    archive.add_endpoint(
+        "serving_default", lambda tensors: dict(zip(names, call(model, tensors), strict=True)), input_signature=[spec]
+    )
+    archive.write_out(folder / "saved_model", verbose=False)
+    return str(folder / "saved_model")
+
+
+def _calibration(folder):
+    path = folder / "calibration.npz"
+    if not path.exists():
+        return ()
+    with np.load(path, allow_pickle=False) as arrays:
+        data = {name: arrays[name] for name in arrays.files}
+    count = len(next(iter(data.values())))
+    return tuple({name: x[i : i + 1] for name, x in data.items()} for i in range(count))
+
+
+def _report(folder, kind, error, trace):
+    """Leaves the reason for the parent to find, before Python prints the whole trace."""
+    (folder / "error").write_text(explain(error))
+    sys.__excepthook__(kind, error, trace)
+
+
+def explain(error):
+    """One sentence or paragraph that says what the converter objects to.
+
+    Args:
+        error: The exception.
+
+    Returns:
+        The operations that TFLite lacks, where the message names some; else the message, shortened.
+    """
+    message = str(error).strip()
+    missing = sorted(set(re.findall(r"'tf\.(\w+)' op is neither a custom op nor a flex op", message)))
+    if missing:
+        return f"TFLite has no operator for TensorFlow's {', '.join(missing)}. Replace the layer that calls it."
+    if len(message) > _LONGEST_MESSAGE:
+        message = f"{message[:_LONGEST_MESSAGE]} ..."
+    return f"{type(error).__name__}: {message}"
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

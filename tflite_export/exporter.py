@@ -1,0 +1,197 @@
+"""`export`: check, convert, verify, measure, publish."""
+
+import dataclasses
+import importlib.metadata
+import pathlib
+import platform
+import tempfile
+
+import numpy as np
+
+from tflite_export import data
+from tflite_export.child import convert_in_child
+from tflite_export.contents import read_contents
+from tflite_export.interpreter import Interpreter
+from tflite_export.measure import measure_latency
+from tflite_export.model_checks import check_layers, check_weights
+from tflite_export.publish import check_directory, publish
+from tflite_export.quantization import QUANTIZATIONS, Tolerance, lookup
+from tflite_export.result import ExportedFile, ExportResult
+from tflite_export.signature import predict, read_signature
+from tflite_export.verify import accuracy, check_contents, compare
+
+
+def export(
+    model,
+    directory,
+    quantization=("float32", "float16", "int8"),
+    representative_data=None,
+    labels=None,
+    *,
+    verification_data=None,
+    integer_io=False,
+    tolerance=None,
+):
+    """Writes a Keras model as TFLite files that are verified and measured.
+
+    Each file has batch size 1. It is converted in a process of its own, run by the LiteRT interpreter on every
+    verification sample, compared with the Keras model, and timed on one thread. Only when all files are within their
+    bounds do they appear in the directory, as `float32.tflite` and so on, with the figures beside them in
+    `export.json`. Whatever fails before, the directory stays as it was.
+
+    Args:
+        model: A built functional or Sequential `keras.Model` that computes in float32. It is not changed.
+        directory: Where the files go; made if it is not there.
+        quantization: One or more of `"float32"`, `"float16"`, `"int8_dynamic"` (int8 weights), `"int8"` (int8 weights
+            and activations), `"int16x8"` (int8 weights, int16 activations).
+        representative_data: Samples that set the ranges of the activations, as the model takes them: an array with
+            the samples on its first axis, a list of such, or a dict from input name to array. Some hundred do. Needed
+            for `"int8"` and `"int16x8"`.
+        labels: The right classes of the verification samples, integers, to count accuracy with.
+        verification_data: Samples to verify and time on, in the same form. Default: `representative_data`, or without
+            them 32 standard normal samples.
+        integer_io: Whether `"int8"` and `"int16x8"` files take and return integers instead of float32.
+        tolerance: Dict from the name of a quantization to a `Tolerance` that takes the place of the table's.
+
+    Returns:
+        An `ExportResult`.
+
+    Raises:
+        ValueError: If an argument does not fit, the model holds NaN or infinite weights, the converter refuses it, or
+            a file is out of bound or still computes in float where integers were asked.
+        TypeError: If an argument is of the wrong type.
+        RuntimeError: If the process that converts dies.
+
+    Example:
+
+    ```python
+    result = export(model, "runs/export", quantization=("float32", "int8"), representative_data=x_train[:256])
+    print(result)
+    result["int8"].bytes, result["int8"].max_abs_error, result["int8"].latency_ms
+    ```
+    """
+    rows = _rows(quantization, tolerance, representative_data is not None, integer_io)
+    signature = _check_model(model)
+    calibration = None
+    if representative_data is not None:
+        calibration = data.as_arrays(representative_data, signature, "representative_data")
+    samples, origin = _samples(verification_data, calibration, signature)
+    if labels is not None:
+        labels = data.as_labels(labels, signature, _count(samples))
+    directory = check_directory(directory)
+    reference = _reference(model, signature, samples)
+    with tempfile.TemporaryDirectory(prefix="tflite_export_") as folder:
+        paths = convert_in_child(model, rows, folder, calibration, integer_io)
+        files = tuple(_examine(paths[row.name], row, samples, reference, labels, directory) for row in rows)
+        keras_accuracy = None if labels is None else accuracy(*reference.values(), labels)
+        result = ExportResult(model.name, directory, files, _count(samples), origin, keras_accuracy, _environment())
+        report = pathlib.Path(folder) / "export.json"
+        report.write_text(result.to_json())
+        publish({**{file.path.name: paths[file.quantization] for file in files}, report.name: report}, directory)
+    return result
+
+
+def _rows(quantization, tolerance, has_data, integer_io):
+    """The rows of the table that are asked, with the caller's tolerances; refuses what does not go together."""
+    rows = lookup(quantization)
+    needy = [row.name for row in rows if row.needs_data]
+    if needy and not has_data:
+        raise ValueError(
+            f"{', '.join(needy)} need `representative_data`: some hundred samples as the model will see them, which "
+            "set the ranges of the activations. Received: representative_data=None"
+        )
+    if integer_io and not any(row.activations for row in rows):
+        able = [row.name for row in QUANTIZATIONS.values() if row.activations]
+        raise ValueError(
+            f"`integer_io` goes with a quantization of integer activations: {', '.join(able)}. "
+            f"Received: integer_io=True, quantization={quantization!r}"
+        )
+    tolerance = {} if tolerance is None else tolerance
+    names = [row.name for row in rows]
+    if not all(name in names and isinstance(value, Tolerance) for name, value in tolerance.items()):
+        raise ValueError(
+            f"`tolerance` must be a dict from a quantization that is asked ({', '.join(names)}) to a `Tolerance`. "
+            f"Received: tolerance={tolerance!r}"
+        )
+    return tuple(dataclasses.replace(row, tolerance=tolerance.get(row.name, row.tolerance)) for row in rows)
+
+
+def _check_model(model):
+    signature = read_signature(model)
+    check_layers(model)
+    check_weights(model)
+    return signature
+
+
+def _samples(verification_data, calibration, signature):
+    if verification_data is not None:
+        return data.as_arrays(verification_data, signature, "verification_data"), "verification_data"
+    if calibration is not None:
+        return calibration, "representative_data"
+    return data.random_arrays(signature), "standard normal samples, seed 0"
+
+
+def _count(samples):
+    return len(next(iter(samples.values())))
+
+
+def _reference(model, signature, samples):
+    reference = predict(model, signature, samples)
+    for name, values in reference.items():
+        if not np.isfinite(values).all():
+            raise ValueError(
+                "The model must answer with finite values on the verification samples. "
+                f"Received: model={model.name!r}, whose output {name!r} is NaN or infinite"
+            )
+    return reference
+
+
+def _examine(path, row, samples, reference, labels, directory):
+    """Verifies and measures one converted file."""
+    contents = read_contents(path)
+    check_contents(contents, row)
+    interpreter = _load(path, row)
+    outputs = interpreter.run(samples)
+    errors = compare(reference, outputs, row, contents.output_steps)
+    latency = measure_latency(interpreter, {name: x[:1] for name, x in samples.items()})
+    return ExportedFile(
+        quantization=row.name,
+        path=directory / f"{row.name}.tflite",
+        bytes=path.stat().st_size,
+        latency_ms=latency.median_ms,
+        latency_spread_ms=latency.spread_ms,
+        latency_runs=latency.runs,
+        accuracy=None if labels is None else accuracy(*outputs.values(), labels),
+        outputs=errors,
+        operators=contents.operators,
+        float_weights=() if row.weights == "FLOAT32" else contents.float_weights,
+    )
+
+
+def _load(path, row):
+    try:
+        return Interpreter(path)
+    except ValueError as error:
+        raise ValueError(
+            f"The {row.name} file does not run, so ask for another quantization. The interpreter says: "
+            f"{error.__cause__} Received: quantization={row.name!r}"
+        ) from error
+
+
+def _environment():
+    packages = ("keras", "tensorflow", "ai-edge-litert")
+    return {
+        "processor": _processor(),
+        "python": platform.python_version(),
+        **{package: importlib.metadata.version(package) for package in packages},
+    }
+
+
+def _processor():
+    """The name of the processor where the system tells it, else its architecture."""
+    try:
+        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
