@@ -63,14 +63,23 @@ def main(argv):
         import datasets
         import stages
 
-        build, accelerator = stages.find(FLAGS.model, FLAGS.accelerator)
-        data = datasets.load(FLAGS.dataset, data_dir=FLAGS.data_dir, limit=FLAGS.limit)
-        dense, seed = stages.build_pair(build, data, FLAGS.seed_width, FLAGS.seed)
+        accelerator = checked("accelerator", stages.find_accelerator, FLAGS.accelerator)
+        build = checked("model", stages.find_model, FLAGS.model)
+        data = checked("dataset", datasets.load, FLAGS.dataset, FLAGS.data_dir, FLAGS.limit)
+        dense, seed = checked("model", stages.build_pair, build, data, FLAGS.seed_width, FLAGS.seed)
     except (ValueError, OSError) as error:
         sys.exit(f"grow_and_prune: {error}")
     summary = stages.run(dense, seed, data, accelerator, FLAGS)
     stages.write(summary, FLAGS.out)
     print(f"\n{stages.table(summary)}\n\nThe report: {os.path.join(FLAGS.out, 'report.html')}")
+
+
+def checked(flag, function, *args):
+    """Calls a function; an error names the flag that it comes from."""
+    try:
+        return function(*args)
+    except (ValueError, OSError) as error:
+        raise ValueError(f"--{flag}: {error}") from error
 
 
 def check_flags(argv):

@@ -20,9 +20,8 @@ from tflite_export import export, fpga
 CALIBRATION_IMAGES = 256
 
 
-def find(model, accelerator):
-    """The builder of a network and an accelerator, by their names."""
-    return cgap_keras.zoo.get(model), fpga.accelerator(accelerator)
+find_model = cgap_keras.zoo.get
+find_accelerator = fpga.accelerator
 
 
 def build_pair(build, data, seed_width, seed):

@@ -1,0 +1,32 @@
+"""Latency, memory traffic, energy and resources of a network on an FPGA accelerator, before any synthesis."""
+
+from tflite_export.fpga.accelerator import Accelerator
+from tflite_export.fpga.devices import DEVICES, Device, device
+from tflite_export.fpga.energy import MEMORIES, Memory
+from tflite_export.fpga.estimate import Estimate, estimate
+from tflite_export.fpga.layer import Layer
+from tflite_export.fpga.per_layer import LayerEstimate, layer_estimate
+from tflite_export.fpga.presets import ACCELERATORS, accelerator
+from tflite_export.fpga.resources import Resources, resources
+from tflite_export.fpga.unroll import Unroll
+from tflite_export.fpga.workload import workload
+
+__all__ = [
+    "ACCELERATORS",
+    "DEVICES",
+    "MEMORIES",
+    "Accelerator",
+    "Device",
+    "Estimate",
+    "Layer",
+    "LayerEstimate",
+    "Memory",
+    "Resources",
+    "Unroll",
+    "accelerator",
+    "device",
+    "estimate",
+    "layer_estimate",
+    "resources",
+    "workload",
+]
