@@ -38,7 +38,7 @@ flags.DEFINE_float(
     "seed_width", 0.25, "Width of the seed as a share of the dense network's, for every layer but the last.", 0.01, 1.0
 )
 flags.DEFINE_float("capacity", 0.4, "Where growth ends: parameters as a share of the dense network's.", 0.0, 1.0)
-flags.DEFINE_float("target", 0.18, "Where pruning ends: parameters as a share of the dense network's.", 0.0, 1.0)
+flags.DEFINE_float("target", 0.195, "Where pruning ends: parameters as a share of the dense network's.", 0.0, 1.0)
 flags.DEFINE_integer(
     "epochs", 40, "Epochs, for the dense network and for CGaP alike; 4 are the least to grow, prune and fine-tune in.", 4
 )

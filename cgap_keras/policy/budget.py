@@ -5,7 +5,6 @@ import math
 from cgap_keras.cost import cost, counted_weights
 from cgap_keras.structure.graph import trace
 from cgap_keras.structure.groups import find_variables
-from cgap_keras.structure.layout import FIXED
 
 CURRENCIES = ("params", "macs")
 
@@ -51,11 +50,12 @@ def _axis_size(axis, sizes):
     """The size of an axis: a number, or runs whose groups have these sizes."""
     if isinstance(axis, int):
         return axis
-    return sum(run.units if run.group == FIXED else sizes[run.group] * run.repeat for run in axis)
+    return sum(sizes.get(run.group, run.units) * run.repeat for run in axis)
 
 
 def _axes(path, variable, runs):
-    return [runs.get((path, axis), size) for axis, size in enumerate(variable.shape)]
+    # An axis whose units stand in no order has no runs; no edit changes its size.
+    return [runs.get((path, axis)) or size for axis, size in enumerate(variable.shape)]
 
 
 def _param_terms(model, runs):

@@ -23,7 +23,7 @@ class GrowthPolicy:
     capacity: int
     rate: float = 0.5
     new_units: str = "split"
-    noise: float = 0.1
+    noise: float = 0.5
     kind = "grow"
 
     def __post_init__(self):

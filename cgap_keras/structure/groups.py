@@ -127,8 +127,16 @@ def find_variables(model):
             for variable in call.operation.weights:
                 if id(variable) not in seen:
                     seen.add(id(variable))
-                    variables[f"{call.path}/{variable.name}"] = variable
+                    variables[_free_path(f"{call.path}/{variable.name}", variables)] = variable
     return variables
+
+
+def _free_path(path, taken):
+    """The path, with a number behind it if another variable has it: a layer of several parts names them alike."""
+    number = 0
+    while (name := f"{path}:{number}" if number else path) in taken:
+        number += 1
+    return name
 
 
 def _trace_labels(model):

@@ -1,6 +1,7 @@
 """The table of rules: one a layer family."""
 
 _RULES = {}
+_HARMLESS = frozenset(("get_config", "from_config", "get_build_config", "build_from_config"))
 
 
 def rule(*operations):
@@ -20,11 +21,16 @@ def rule(*operations):
 def rule_for(operation):
     """The rule of an operation, or `None`.
 
-    A subclass has the rule of its parent as long as it inherits the parent's `call` and `build`; with its own, nothing
-    is known of what it does.
+    A subclass has the rule of its parent as long as it changes nothing but how it is made and saved; where it overrides
+    more (`call`, `build`, a convolution's `convolution_op`), nothing is known of what it does.
     """
-    for parent in type(operation).__mro__:
-        if parent in _RULES:
-            same = all(getattr(type(operation), name, None) is getattr(parent, name, None) for name in ("call", "build"))
-            return _RULES[parent] if same else None
+    overridden = set()
+    for kind in type(operation).__mro__:
+        if kind in _RULES:
+            return None if overridden & set(dir(kind)) else _RULES[kind]
+        overridden |= {name for name in vars(kind) if name not in _HARMLESS and not _is_dunder(name)}
     return None
+
+
+def _is_dunder(name):
+    return name.startswith("__") and name not in ("__call__", "__getattribute__")

@@ -138,6 +138,8 @@ def _commit(model, optimizer, draft, values, transaction):
         live.update_tensor(tensor, shape, transaction)
     for layer, shape in draft.inputs:
         live.update_input(layer, shape, transaction)
+    for nested, shape in draft.stacks:
+        live.update_stack(nested, shape, transaction)
     live.update_optimizer_keys(optimizer, transaction)
     live.update_torch_parameters(model, transaction)
 

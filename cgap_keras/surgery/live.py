@@ -5,6 +5,8 @@ shared layer, the user) goes on holding the right one. Keras's own `Model.quanti
 in place in the same way.
 """
 
+import functools
+
 import keras
 
 PLAIN = (bool, int, float, str, type(None))
@@ -21,10 +23,12 @@ def update_layer(layer, draft, transaction):
     """Gives a layer the sizes of its draft: every plain attribute in which they differ.
 
     Plain attributes are numbers, strings, shapes, input specifications and what is made of them. Variables, sublayers,
-    functions and objects stay the layer's own.
+    functions and objects stay the layer's own, and so does what Keras keeps about every layer: its place in the graph, how
+    it was made, what tracks it.
     """
     for name, value in vars(draft).items():
-        if name in vars(layer) and _is_plain(value) and not _equal(vars(layer)[name], value):
+        known = name in vars(layer) and name not in _bookkeeping()
+        if known and _is_plain(value) and not _equal(vars(layer)[name], value):
             transaction.set(layer, name, value)
 
 
@@ -36,6 +40,12 @@ def update_tensor(tensor, shape, transaction):
 def update_input(layer, shape, transaction):
     """Gives the input layer of a nested model another shape."""
     transaction.set(layer, "_batch_shape", tuple(shape))
+
+
+def update_stack(model, shape, transaction):
+    """Gives a nested Sequential model another shape that it says it was built on."""
+    if model._build_shapes_dict is not None:
+        transaction.set(model, "_build_shapes_dict", dict.fromkeys(model._build_shapes_dict, tuple(shape)))
 
 
 def update_optimizer_keys(optimizer, transaction):
@@ -78,6 +88,12 @@ def push_state(model):
         model.make_train_function(force=True)
     model.test_function = None
     model.predict_function = None
+
+
+@functools.cache
+def _bookkeeping():
+    """The attributes that a layer without a width has, but for the two that hold shapes."""
+    return frozenset(vars(keras.layers.Layer(name="bookkeeping"))) - {"_input_spec", "_build_shapes_dict"}
 
 
 def _is_plain(value):

@@ -1,6 +1,7 @@
 """The edit of a copy."""
 
 import keras
+from keras import tree
 
 from cgap_keras.structure.graph import as_functional, is_nested_model
 from cgap_keras.surgery.apply import apply
@@ -36,16 +37,33 @@ def rebuild(model, plan, new_units="split", noise=0.0, seed=None):
 
 def copy_model(model):
     """A copy of a model with layers and variables of its own, and the same values. No initializer runs."""
+    from keras.src.models.functional import functional_like_constructor
+
     as_functional(model)
+    copies = {}
+
+    def copy_layer(layer):
+        # A layer can be shared between a nested model and the one around it.
+        if id(layer) not in copies:
+            copies[id(layer)] = clone(layer) if is_nested_model(layer) else type(layer).from_config(live_config(layer))
+        return copies[id(layer)]
+
+    def clone(nested):
+        # `keras.models.clone_model` compiles the copy of a compiled model and renames inputs.
+        if isinstance(nested, keras.Sequential):
+            new = keras.Sequential([copy_layer(layer) for layer in nested._layers], name=nested.name)
+        else:
+            inputs = tree.map_structure(lambda x: copy_layer(x._keras_history.operation).output, nested._inputs_struct)
+            outputs = nested._run_through_graph(inputs, operation_fn=copy_layer)
+            kind = type(nested) if functional_like_constructor(type(nested)) else keras.Model
+            new = kind(inputs, outputs, name=nested.name)
+        # Past the setter, which would give the flag to every layer inside.
+        new._trainable = nested.trainable
+        return new
+
     with building_without_values():
-        new = keras.models.clone_model(model, clone_function=_copy_layer)
+        new = clone(model)
     for variable, original in zip(new.variables, model.variables, strict=True):
         variable._initialize(keras.ops.copy(original.value))
         variable._initializer = None
     return new
-
-
-def _copy_layer(layer):
-    if is_nested_model(layer):
-        return keras.models.clone_model(layer, clone_function=_copy_layer)
-    return type(layer).from_config(live_config(layer))

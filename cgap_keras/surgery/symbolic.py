@@ -23,11 +23,13 @@ class Draft:
         layers: `(live layer, draft layer)` pairs.
         tensors: `(live symbolic tensor, new shape)` pairs.
         inputs: `(live input layer, new batch shape)` pairs, of nested models.
+        stacks: `(live Sequential, new input shape)` pairs, of nested models.
     """
 
     layers: list = dataclasses.field(default_factory=list)
     tensors: list = dataclasses.field(default_factory=list)
     inputs: list = dataclasses.field(default_factory=list)
+    stacks: list = dataclasses.field(default_factory=list)
 
 
 def draft_model(model, sizes):
@@ -45,7 +47,7 @@ def draft_model(model, sizes):
     """
     functional, draft = as_functional(model), Draft()
     with building_without_values():
-        outputs = _run(functional, list(functional.inputs), "", sizes, {}, draft)
+        outputs = _run(functional, [_stand_in(x) for x in functional.inputs], "", sizes, {}, draft)
     for old, new in zip(functional.outputs, outputs, strict=True):
         if old.shape != new.shape:
             raise ValueError(f"The edit would change the shape of an output of the model, {old.shape}, to {new.shape}.")
@@ -74,16 +76,20 @@ def building_without_values():
 def live_config(layer):
     """A layer's configuration, with the layer's own objects in the place of their serialised forms.
 
-    Initializers, regularizers, activations and policies need not be registered with Keras to go through.
+    Initializers, regularizers, activations and policies need not be registered with Keras to go through. A layer inside
+    a layer stays a configuration, so that the new layer gets one of its own.
     """
     config = layer.get_config()
     for key, value in config.items():
-        if key == "dtype":
+        own = getattr(layer, key, None)
+        if key == "dtype" and not isinstance(value, str):
             config[key] = layer.dtype_policy
+        elif isinstance(own, keras.Layer):
+            continue
         elif isinstance(value, dict) and "class_name" in value and hasattr(layer, key):
-            config[key] = getattr(layer, key)
-        elif isinstance(value, str) and callable(getattr(layer, key, None)):
-            config[key] = getattr(layer, key)
+            config[key] = own
+        elif isinstance(value, str) and callable(own):
+            config[key] = own
     return config
 
 
@@ -98,8 +104,7 @@ def _run(functional, inputs, prefix, sizes, drafts, draft):
             continue
         path = f"{prefix}{node.operation.name}"
         if is_nested_model(node.operation):
-            reached = [tensors[id(tensor)] for tensor in node.input_tensors]
-            outputs = _run(as_functional(node.operation), reached, f"{path}/", sizes, drafts, draft)
+            outputs = _run_nested(node, f"{path}/", tensors, sizes, drafts, draft)
         else:
             outputs = _run_node(node, path, tensors, sizes, drafts, draft)
         for old, new in zip(node.outputs, outputs, strict=True):
@@ -109,12 +114,25 @@ def _run(functional, inputs, prefix, sizes, drafts, draft):
     return [tensors[id(tensor)] for tensor in functional.outputs]
 
 
+def _run_nested(node, prefix, tensors, sizes, drafts, draft):
+    functional, reached = as_functional(node.operation), [tensors[id(tensor)] for tensor in node.input_tensors]
+    triples = list(zip(functional.inputs, node.input_tensors, reached, strict=True))
+    edited = [_stand_in(own, _edited_shape(own.shape, called.shape, new.shape)) for own, called, new in triples]
+    outputs = _run(functional, edited, prefix, sizes, drafts, draft)
+    if isinstance(node.operation, keras.Sequential) and edited[0].shape != functional.inputs[0].shape:
+        draft.stacks.append((node.operation, edited[0].shape))
+    if any(own.shape != called.shape for own, called, _ in triples):
+        # Called on other shapes than the ones it was made with: what comes out takes another run, that changes nothing.
+        outputs = _run(functional, reached, prefix, sizes, drafts, Draft())
+    return outputs
+
+
 def _run_node(node, path, tensors, sizes, drafts, draft):
-    same_inputs = all(tensors[id(tensor)].shape == tensor.shape for tensor in node.input_tensors)
-    if same_inputs and path not in sizes:
-        return node.outputs
-    args, kwargs = node.arguments.fill_in(tensors)
     operation = node.operation
+    same_inputs = all(tensors[id(tensor)].shape == tensor.shape for tensor in node.input_tensors)
+    if same_inputs and path not in sizes and id(operation) not in drafts:
+        return [_stand_in(tensor) for tensor in node.outputs]
+    args, kwargs = node.arguments.fill_in(tensors)
     try:
         if not isinstance(operation, keras.Layer):
             return tree.flatten(operation.compute_output_spec(*args, **kwargs))
@@ -129,3 +147,13 @@ def _run_node(node, path, tensors, sizes, drafts, draft):
 
 def _draft_layer(layer, sizes):
     return type(layer).from_config({**live_config(layer), **sizes})
+
+
+def _stand_in(tensor, shape=None):
+    """A tensor like a live one: a layer that is called on a live tensor enters itself in the live graph."""
+    return keras.KerasTensor(tensor.shape if shape is None else shape, tensor.dtype, tensor.sparse)
+
+
+def _edited_shape(own, before, after):
+    """A shape with the axes changed that an edit changes where the tensor comes from."""
+    return tuple(new if old != new else size for size, old, new in zip(own, before, after, strict=True))

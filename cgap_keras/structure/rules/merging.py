@@ -24,10 +24,22 @@ def elementwise_merge(call, labels, tracer):
 def concatenate(call, labels, tracer):
     """Elements stand side by side and keep their units."""
     axis = call.operation.axis % len(call.inputs[0].shape)
-    # A batch axis has no size, and one label stands for all of it.
-    sized = [np.broadcast_to(x, _with_size(x.shape, axis, edge.shape[axis] or 1)) for x, edge in zip(labels, call.inputs, strict=True)]
+    sizes = [edge.shape[axis] for edge in call.inputs]
+    if axis == 0 or None in sizes:
+        return [_join(call, labels, tracer)]
+    sized = [np.broadcast_to(x, _with_size(x.shape, axis, size)) for x, size in zip(labels, sizes, strict=True)]
     others = np.broadcast_shapes(*[_with_size(x.shape, axis, 1) for x in sized])
     return [np.concatenate([np.broadcast_to(x, _with_size(others, axis, x.shape[axis])) for x in sized], axis)]
+
+
+def _join(call, labels, tracer):
+    """Labels along an axis of unknown size, such as the batch: one stands for every place, whichever tensor it is of."""
+    joined = labels[0]
+    for other in labels[1:]:
+        tracer.tie(joined, other, f"`{call.path}` puts it beside something of fixed width.")
+        joined, other = np.broadcast_arrays(joined, other)
+        joined = np.where(joined == FIXED, other, joined)
+    return joined
 
 
 def _merge(call, left, left_shape, right, right_shape, tracer):
