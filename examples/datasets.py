@@ -169,7 +169,7 @@ def _prepare(builder, data_dir):
 def _read(builder, split, limit):
     import tensorflow_datasets as tfds
 
-    part = split if limit is None else f"{split}[:{limit}]"
+    part = split if limit is None else f"{split}[:{min(limit, builder.info.splits[split].num_examples)}]"
     return tfds.as_numpy(builder.as_dataset(split=part, batch_size=-1, as_supervised=True))
 
 

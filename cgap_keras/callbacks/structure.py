@@ -49,6 +49,8 @@ class StructureCallback(keras.callbacks.Callback):
             reasons = "; ".join(f"{group.name}: {group.frozen}" for group in groups)
             raise ValueError(f"The model has no channel group that can be resized. {reasons} Received: model={self.model.name!r}")
         self.initial_widths = {group.name: group.size for group in groups if not group.frozen}
+        # What an edit needs has to fail here, not epochs later.
+        cost(self.model)
         if not self.model.optimizer.built:
             self.model.optimizer.build(self.model.trainable_variables)
         find_slots(self.model.optimizer)

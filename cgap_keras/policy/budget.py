@@ -65,11 +65,12 @@ def _param_terms(model, runs):
 
 
 def _mac_terms(model, runs):
-    """`(multiply-accumulates a weight, axes)` for the kernel of every layer that has one."""
+    """`(multiply-accumulates a weight, axes)` for each layer's kernel, and `(multiply-accumulates, [])` where it has none."""
     macs = {row.path: row.macs for row in cost(model).layers}
     kernels = {}
     for path, variable in find_variables(model).items():
         layer = path.rpartition("/")[0]
         if len(variable.shape) > 1 and macs.get(layer):
             kernels.setdefault(layer, (path, variable))
-    return [(macs[layer] / math.prod(v.shape), _axes(path, v, runs)) for layer, (path, v) in kernels.items()]
+    terms = [(macs[layer] / math.prod(v.shape), _axes(path, v, runs)) for layer, (path, v) in kernels.items()]
+    return [*terms, *((count, []) for layer, count in macs.items() if layer not in kernels)]

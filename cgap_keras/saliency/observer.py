@@ -6,7 +6,7 @@ while the observer is attached, because that is the state which JAX's compiled s
 """
 
 import numpy as np
-from keras import ops
+from keras import Variable, ops
 
 from cgap_keras.saliency.scoring import reduce_to_axis, score, scored_axes
 from cgap_keras.structure.groups import find_variables
@@ -33,11 +33,13 @@ class GradientObserver:
 
     def __init__(self, model, groups, criterion):
         self._groups, self._criterion = groups, criterion
+        if not model.optimizer.built:
+            model.optimizer.build(model.trainable_variables)
         self._optimizer = _innermost(model.optimizer)
         variables, trained = find_variables(model), {id(v) for v in model.trainable_variables}
         self._axes = [a for a in scored_axes(groups, criterion) if id(variables[a.variable]) in trained]
         self._variables = [variables[axis.variable] for axis in self._axes]
-        self._sums = None
+        self._sums, self._own_variables = None, None
         self._hidden = {}
 
     def attach(self):
@@ -50,9 +52,12 @@ class GradientObserver:
             abandoned.detach()
         with_axis = zip(self._axes, self._variables, strict=True)
         self._sums = [
-            self._optimizer.add_variable((variable.shape[axis.axis],), dtype="float32", name=f"saliency_{i}")
+            Variable("zeros", (variable.shape[axis.axis],), "float32", trainable=False, name=f"saliency_{i}")
             for i, (axis, variable) in enumerate(with_axis)
         ]
+        # Another list in the place of the optimizer's own: TensorFlow tracks that one, and forbids to shorten it.
+        self._own_variables = self._optimizer._variables
+        vars(self._optimizer)["_variables"] = [*self._own_variables, *self._sums]
         self._hide("apply", self._apply)
         self._hide("save_own_variables", self._without_sums(self._optimizer.save_own_variables))
         self._hide("load_own_variables", self._without_sums(self._optimizer.load_own_variables))
@@ -62,10 +67,8 @@ class GradientObserver:
         for name in self._hidden:
             del vars(self._optimizer)[name]
         self._hidden = {}
-        variables, mine = self._optimizer._variables, {id(variable) for variable in self._sums}
-        for i in reversed([i for i, v in enumerate(variables) if id(v) in mine]):
-            del variables[i]
-        self._sums = None
+        vars(self._optimizer)["_variables"] = self._own_variables
+        self._sums, self._own_variables = None, None
 
     def scores(self):
         """The saliency of each unit so far, `{group name: float array}`."""
@@ -82,7 +85,8 @@ class GradientObserver:
         by_variable = {id(v): gradient for v, gradient in zip(variables, gradients, strict=True)}
         for axis, variable, total in zip(self._axes, self._variables, self._sums, strict=True):
             gradient = by_variable.get(id(variable))
-            if gradient is not None:
+            # The sizes differ where training was interrupted, and the model edited since: nobody asks for these sums.
+            if gradient is not None and tuple(total.shape) == (variable.shape[axis.axis],):
                 weight, gradient = (ops.cast(ops.convert_to_tensor(x), "float32") for x in (variable, gradient))
                 total.assign_add(reduce_to_axis(self._criterion.contribution(weight, gradient), axis.axis))
         return self._hidden["apply"](gradients, trainable_variables)
@@ -91,13 +95,12 @@ class GradientObserver:
         """A method that sees the optimizer's own variables alone, so that a checkpoint fits an optimizer without us."""
 
         def call(store):
-            variables = self._optimizer._variables
-            everything, mine = list(variables), {id(variable) for variable in self._sums}
-            _replace_items(variables, [v for v in everything if id(v) not in mine])
+            everything = self._optimizer._variables
+            vars(self._optimizer)["_variables"] = self._own_variables
             try:
                 return method(store)
             finally:
-                _replace_items(variables, everything)
+                vars(self._optimizer)["_variables"] = everything
 
         return call
 
@@ -106,8 +109,3 @@ def _innermost(optimizer):
     while hasattr(optimizer, "inner_optimizer"):
         optimizer = optimizer.inner_optimizer
     return optimizer
-
-
-def _replace_items(tracked, items):
-    """Replaces the items of a list for a moment, past Keras's tracking of what comes and goes."""
-    list.__setitem__(tracked, slice(None), items)

@@ -23,8 +23,8 @@ def update_layer(layer, draft, transaction):
     """Gives a layer the sizes of its draft: every plain attribute in which they differ.
 
     Plain attributes are numbers, strings, shapes, input specifications and what is made of them. Variables, sublayers,
-    functions and objects stay the layer's own, and so does what Keras keeps about every layer: its place in the graph, how
-    it was made, what tracks it.
+    functions and objects stay the layer's own, and so does what Keras keeps about every layer: its place in the graph,
+    how it was made, what tracks it.
     """
     for name, value in vars(draft).items():
         known = name in vars(layer) and name not in _bookkeeping()

@@ -5,7 +5,8 @@ import pytest
 from keras import layers
 
 from cgap_keras.structure import trace
-from tests.models import MODELS, build
+from tests.graphs import MODELS
+from tests.models import build
 
 pytestmark = pytest.mark.usefixtures("quick_weights")
 

@@ -10,7 +10,8 @@ from keras import layers
 from cgap_keras import apply, find_groups, rebuild
 from cgap_keras.structure import find_variables
 from cgap_keras.structure.layout import spread_over_axis
-from tests.models import MODELS, build, build_masked, difference, random_inputs, randomize, run_model
+from tests.graphs import MODELS
+from tests.models import build, build_masked, difference, random_inputs, randomize, run_model, values_of
 
 pytestmark = pytest.mark.usefixtures("quick_weights")
 
@@ -95,6 +96,22 @@ def test_cgap_growth_preserves_a_network_of_homogeneous_activations():
     assert np.allclose(changed[0, 4:], kernel[0, 4] / 2)
 
 
+def test_cgap_growth_divides_what_makes_the_units_and_nothing_else():
+    def weights(model):
+        return {v.path: value for v, value in zip(model.weights, values_of(model.weights), strict=True)}
+
+    model, index = build("depthwise"), [0, 1, 2, 1]
+    before, share = weights(model), np.array([1, 0.5, 1, 0.5], "float32")
+    apply(model, {"conv_a": index}, new_units="cgap")
+    after, doubled = weights(model), [0, 1, 2, 3, 4, 5, 2, 3]
+    assert np.array_equal(after["conv_a/kernel"], before["conv_a/kernel"][..., index] * share)
+    assert np.array_equal(after["conv_a/bias"], before["conv_a/bias"][index] * share)
+    assert np.array_equal(after["dw_a/kernel"], before["dw_a/kernel"][:, :, index])
+    for path in ("dw_a/bias", "bn_a/gamma", "bn_a/beta", "bn_a/moving_mean", "bn_a/moving_variance"):
+        assert np.array_equal(after[path], before[path][doubled]), path
+    assert np.array_equal(after["conv_b/kernel"], before["conv_b/kernel"][:, :, doubled])
+
+
 def test_split_and_zero_do_what_they_say_to_the_weights():
     for new_units, shares in (("split", [1, 0.5, 0.5]), ("zero", [1, 1, 0])):
         model = build("flatten_last")
@@ -153,7 +170,10 @@ def test_float16_weights():
     expected = run_model(model, inputs)
     apply(model, {"hidden": [0, 1, 2, 3, 3, 3]}, noise=0.0)
     assert {v.dtype for v in model.weights} == {"float16"}
-    assert difference([x.astype("float32") for x in expected], [x.astype("float32") for x in run_model(model, inputs)]) < 1e-2
+    assert (
+        difference([x.astype("float32") for x in expected], [x.astype("float32") for x in run_model(model, inputs)])
+        < 1e-2
+    )
 
 
 # One letter an operation; what does not fit the tensors at hand is left out.
@@ -177,7 +197,9 @@ def _extend(x, other, operation, width, name):
     if operation == "c":
         return layers.Conv2D(width, 3, padding="same", activation="tanh", name=name)(x)
     if operation == "d":
-        return layers.DepthwiseConv2D(2, padding="same", depth_multiplier=1 + (width == 4 and x.shape[-1] < 6), name=name)(x)
+        return layers.DepthwiseConv2D(
+            2, padding="same", depth_multiplier=1 + (width == 4 and x.shape[-1] < 6), name=name
+        )(x)
     if operation == "b":
         return layers.BatchNormalization(name=name)(x)
     if operation == "r":

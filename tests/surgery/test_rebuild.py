@@ -7,8 +7,8 @@ from keras import layers
 
 from cgap_keras import apply, find_groups, rebuild
 from cgap_keras.surgery import copy_model
+from tests.graphs import MODELS
 from tests.models import (
-    MODELS,
     build,
     config_of,
     difference,
@@ -251,13 +251,13 @@ def test_subclasses_of_functional_models():
 
 
 def test_names_of_inputs_are_kept():
-    left, right = keras.Input((3,)), keras.Input((3,), name="named")
-    model = keras.Model({"a": left, "b": right}, layers.Dense(2)(layers.Dense(4, name="hidden")(layers.Add()([left, right]))))
+    named, unnamed = keras.Input((3,), name="named"), keras.Input((3,))
+    x = layers.Dense(4, name="hidden")(layers.Add()([named, unnamed]))
+    model = keras.Model([named, unnamed], layers.Dense(2)(x))
+    assert [x.name for x in rebuild(model, {"hidden": [0]}).layers] == [x.name for x in model.layers]
+    model = keras.Model({"named": named}, layers.Dense(2)(layers.Dense(4, name="hidden")(named)))
     new = rebuild(model, {"hidden": [0]})
-    assert [x.name for x in new.layers] == [x.name for x in model.layers]
-    assert list(new.input) == ["a", "b"]
-    feed = {"a": np.ones((2, 3), "float32"), "b": np.ones((2, 3), "float32")}
-    assert new(feed).shape == (2, 2)
+    assert list(new.input) == ["named"] and new({"named": np.ones((2, 3), "float32")}).shape == (2, 2)
 
 
 def test_layers_inside_layers_are_copied():
@@ -317,19 +317,16 @@ def test_an_edit_leaves_no_trace_in_the_graph():
     assert facts_of_layers(model) == before
     apply(model, {"conv_a": [0, 1]})
     apply(model, {"conv_a": [0, 1, 1]})
+    apply(model, {"conv_b": [0, 1]})
     assert {x.name: (len(x._inbound_nodes), len(x._outbound_nodes)) for x in model.layers} == nodes
     changed = set()
     for (_, old, *_), (_, new, *_) in zip(before, facts_of_layers(model), strict=True):
         changed |= {name for name in {*old, *new} if old.get(name) != new.get(name)}
-    assert changed <= {"_kernel", "_bias", "bias", "gamma", "beta", "moving_mean", "moving_variance"} | {
-        "filters",
-        "_input_spec",
-        "_build_shapes_dict",
-        "_trainable_variables",
-        "_non_trainable_variables",
-        "_layers",
-        "_functional",
-    }
+    variables = {"_kernel", "_bias", "bias", "gamma", "beta", "moving_mean", "moving_variance"}
+    listings = {"_trainable_variables", "_non_trainable_variables", "_layers", "_functional"}
+    # TensorFlow keeps lists of the same; JAX marks the model.
+    changed = {name for name in changed if not name.startswith(("_self_", "_jax_state"))}
+    assert changed - variables - listings == {"filters", "_input_spec", "_build_shapes_dict"}
 
 
 @pytest.mark.skipif(keras.backend.backend() != "torch", reason="PyTorch's register of parameters")

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from cgap_keras import apply, find_groups, rebuild
-from tests.models import MODELS, OwnCall, OwnConvolution, SameConvolution, build, config_of, random_inputs, run_model, same_values, values_of
+from tests.graphs import MODELS, OwnCall, OwnConvolution, SameConvolution
+from tests.models import build, config_of, random_inputs, run_model, same_values, values_of
 
 pytestmark = pytest.mark.usefixtures("quick_weights")
 
@@ -40,7 +41,12 @@ def shapes(model):
 
 def nodes_in_use(model):
     """The shapes of the tensors of a model's own graph; a nested model has a node that only made it."""
-    return [x.shape for depth in sorted(model._nodes_by_depth) for node in model._nodes_by_depth[depth] for x in node.outputs]
+    return [
+        x.shape
+        for depth in sorted(model._nodes_by_depth)
+        for node in model._nodes_by_depth[depth]
+        for x in node.outputs
+    ]
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -54,8 +60,10 @@ def test_an_edited_model_survives_saving_to_the_bit(name, tmp_path):
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)
             loaded = keras.models.load_model(tmp_path / "model.keras", custom_objects=OWN)
-        assert same_values(values_of(loaded.variables), values_of(edited.variables))
-        assert all(np.array_equal(a, b) for a, b in zip(run_model(loaded, inputs), run_model(edited, inputs), strict=True))
+        assert same_values(values_of(loaded.weights), values_of(edited.weights))
+        assert all(
+            np.array_equal(a, b) for a, b in zip(run_model(loaded, inputs), run_model(edited, inputs), strict=True)
+        )
         assert config_of(loaded) == config_of(edited)
         assert shapes(loaded) == shapes(edited)
 

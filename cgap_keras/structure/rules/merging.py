@@ -33,7 +33,7 @@ def concatenate(call, labels, tracer):
 
 
 def _join(call, labels, tracer):
-    """Labels along an axis of unknown size, such as the batch: one stands for every place, whichever tensor it is of."""
+    """Labels along an axis of unknown size, such as the batch: one stands for every place of every tensor."""
     joined = labels[0]
     for other in labels[1:]:
         tracer.tie(joined, other, f"`{call.path}` puts it beside something of fixed width.")
