@@ -1,6 +1,7 @@
 """The rules that come with the library: importing a module enters its rules in the table."""
 
 from cgap_keras.structure.rules import (
+    applications,
     attention,
     convolution,
     dense,
@@ -16,6 +17,7 @@ from cgap_keras.structure.rules import (
 )
 
 __all__ = [
+    "applications",
     "attention",
     "convolution",
     "dense",
