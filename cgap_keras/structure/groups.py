@@ -178,7 +178,11 @@ def _apply_rule(call, labels, tracer):
     unknown = [fixed_labels(len(edge.shape)) for edge in call.outputs]
     if rule is None:
         for x in labels:
-            tracer.units.freeze(x, f"`{call.path}` ({kind}) reads it, and no rule says what {kind} does with channels.")
+            tracer.units.freeze(
+                x,
+                f"`{call.path}` ({kind}) reads it, and no rule says what {kind} does with channels; "
+                f"`cgap_keras.register_rule({kind})` would free it.",
+            )
         return unknown
     outputs = rule(call, labels, tracer)
     stray = [v.name for v in getattr(call.operation, "weights", ()) if id(v) not in tracer.bound]

@@ -104,7 +104,7 @@ class Tracer:
         self.units.freeze(left[right == FIXED], reason)
         self.units.freeze(right[left == FIXED], reason)
 
-    def along(self, labels, axis, size, reason):
+    def along(self, labels, axis, size, reason="it stands beside something of fixed width."):
         """The units along one axis, for a layer that treats every position of the other axes alike.
 
         Args:
