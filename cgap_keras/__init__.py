@@ -4,6 +4,7 @@ from cgap_keras import zoo
 from cgap_keras.callbacks.cgap import CGaP
 from cgap_keras.cost import Cost, LayerCost, cost
 from cgap_keras.structure.groups import ChannelGroup, VariableAxis, find_groups
+from cgap_keras.structure.registry import register_rule
 from cgap_keras.surgery.apply import Report, apply
 from cgap_keras.surgery.plan import Plan
 from cgap_keras.surgery.rebuild import rebuild
@@ -22,5 +23,6 @@ __all__ = [
     "cost",
     "find_groups",
     "rebuild",
+    "register_rule",
     "zoo",
 ]

@@ -2,5 +2,6 @@
 
 from cgap_keras.structure.graph import trace
 from cgap_keras.structure.groups import ChannelGroup, SizeKey, VariableAxis, find_groups, find_variables
+from cgap_keras.structure.registry import register_rule
 
-__all__ = ["ChannelGroup", "SizeKey", "VariableAxis", "find_groups", "find_variables", "trace"]
+__all__ = ["ChannelGroup", "SizeKey", "VariableAxis", "find_groups", "find_variables", "register_rule", "trace"]

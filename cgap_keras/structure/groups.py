@@ -7,7 +7,7 @@ import numpy as np
 
 from cgap_keras.structure import rules  # noqa: F401  (fills the table of rules)
 from cgap_keras.structure.graph import trace
-from cgap_keras.structure.layout import FIXED, Run, parse_runs
+from cgap_keras.structure.layout import FIXED, Run, parse_runs, resize_runs
 from cgap_keras.structure.registry import rule_for
 from cgap_keras.structure.tracer import Tracer, fixed_labels
 
@@ -39,12 +39,27 @@ class VariableAxis:
 
 @dataclasses.dataclass(frozen=True)
 class SizeKey:
-    """A layer configuration key that holds the size of a variable axis: `filters` of a `Conv2D`."""
+    """A layer configuration key that holds a width, such as `filters` of a `Conv2D`, or a shape with widths in it.
+
+    Attributes:
+        layer: Path of the layer.
+        key: The keys that lead to it in the layer's configuration, `("filters",)`.
+        entries: What it holds: numbers, `None`, and a tuple of `Run` in the place of each width.
+        is_shape: Whether it holds a tuple of the entries, or the only one.
+    """
 
     layer: str
-    key: str
-    variable: str
-    axis: int
+    key: tuple[str, ...]
+    entries: tuple
+    is_shape: bool
+
+    def value(self, indices):
+        """What it holds after an edit, for `{group index: index vector}`."""
+        sizes = tuple(
+            sum(run.size for run in resize_runs(entry, indices)) if isinstance(entry, tuple) else entry
+            for entry in self.entries
+        )
+        return sizes if self.is_shape else sizes[0]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,13 +114,17 @@ def find_groups(model):
         print(group.name, group.size, group.frozen or "free")
     ```
     """
-    tracer = _trace_labels(model)
+    graph = trace(model)
+    tracer = _trace_labels(graph)
     classes = _Classes(tracer)
     drafts = [_Draft(size) for size in classes.sizes]
     for root, reason in tracer.units.reasons().items():
         drafts[classes.group_of[root]].reasons.append(reason)
-    for key, bound in tracer.axes.items():
-        _add_axis(drafts, bound, classes.locate(bound.labels), tracer.size_keys.get(key))
+    paths = {id(variable): path for path, variable in _name_variables(graph).items()}
+    for bound in tracer.axes.values():
+        _add_axis(drafts, bound, paths[id(bound.variable)], classes)
+    for (layer, key), template in tracer.sizes.items():
+        _add_size(drafts, layer, key, template, classes)
     inexact = {int(classes.group_of[root]) for root in tracer.units.inexact()}
     names = _unique([draft.axes[0].layer for draft in drafts])
     return tuple(draft.finish(names[i], i, i not in inexact) for i, draft in enumerate(drafts))
@@ -121,8 +140,12 @@ def find_variables(model):
         A dictionary `{path: keras.Variable}`, seed states left out. A shared variable has one path, of the first layer
         that uses it.
     """
+    return _name_variables(trace(model))
+
+
+def _name_variables(graph):
     variables, seen = {}, set()
-    for call in trace(model).calls:
+    for call in graph.calls:
         if isinstance(call.operation, keras.Layer):
             for variable in call.operation.weights:
                 if id(variable) not in seen:
@@ -139,8 +162,8 @@ def _free_path(path, taken):
     return name
 
 
-def _trace_labels(model):
-    graph, tracer = trace(model), Tracer()
+def _trace_labels(graph):
+    tracer = Tracer()
     labels = {edge.key: fixed_labels(len(edge.shape)) for edge in graph.inputs}
     for call in graph.calls:
         outputs = _apply_rule(call, [labels[edge.key] for edge in call.inputs], tracer)
@@ -155,7 +178,11 @@ def _apply_rule(call, labels, tracer):
     unknown = [fixed_labels(len(edge.shape)) for edge in call.outputs]
     if rule is None:
         for x in labels:
-            tracer.units.freeze(x, f"`{call.path}` ({kind}) reads it, and no rule says what {kind} does with channels.")
+            tracer.units.freeze(
+                x,
+                f"`{call.path}` ({kind}) reads it, and no rule says what {kind} does with channels; "
+                f"`cgap_keras.register_rule({kind})` would free it.",
+            )
         return unknown
     outputs = rule(call, labels, tracer)
     stray = [v.name for v in getattr(call.operation, "weights", ()) if id(v) not in tracer.bound]
@@ -226,23 +253,35 @@ class _Draft:
         )
 
 
-def _add_axis(drafts, bound, places, config_key):
+def _add_axis(drafts, bound, path, classes):
     """Enters an axis in the draft of every group that lies along it."""
-    group_of, rank_of = places
-    runs = parse_runs(group_of, rank_of, [draft.size for draft in drafts])
+    group_of, rank_of = classes.locate(bound.labels)
+    runs = parse_runs(group_of, rank_of, classes.sizes)
     present, counts = np.unique(group_of[group_of != FIXED], return_counts=True)
     for group, count in zip(present.tolist(), counts.tolist(), strict=True):
         draft = drafts[group]
-        draft.axes.append(VariableAxis(bound.layer, bound.name, bound.axis, bound.role, runs or ()))
-        if config_key:
-            draft.size_keys.append(SizeKey(bound.layer, config_key, bound.name, bound.axis))
+        draft.axes.append(VariableAxis(bound.layer, path, bound.axis, bound.role, runs or ()))
         if runs is None:
-            draft.reasons.append(f"its units do not stand in order along `{bound.name}`, so a new one has no place there.")
+            draft.reasons.append(f"its units do not stand in order along `{path}`, so a new one has no place there.")
         elif draft.size == 1 and count > 1:
             draft.reasons.append(
-                f"its one unit stands at several places of `{bound.name}`, which does not tell where a second one "
+                f"its one unit stands at several places of `{path}`, which does not tell where a second one "
                 "would go; build the layer with two."
             )
+
+
+def _add_size(drafts, layer, key, template, classes):
+    """Enters a configuration key in the draft of every group whose width it holds."""
+    is_shape = isinstance(template, tuple)
+    entries, groups = [], set()
+    for entry in template if is_shape else (template,):
+        if entry is not None and not isinstance(entry, int):
+            group_of, rank_of = classes.locate(np.asarray(entry))
+            groups.update(group_of[group_of != FIXED].tolist())
+            entry = parse_runs(group_of, rank_of, classes.sizes)
+        entries.append(entry)
+    for group in groups:
+        drafts[group].size_keys.append(SizeKey(layer, key, tuple(entries), is_shape))
 
 
 def _unique(names):

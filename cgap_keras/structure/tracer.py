@@ -7,6 +7,7 @@ labels of its outputs. Because labels are arrays, a layer that moves data (`Flat
 what it does to the data.
 """
 
+import contextlib
 import dataclasses
 
 import numpy as np
@@ -33,10 +34,11 @@ class Tracer:
     def __init__(self):
         self.units = Units()
         self.axes = {}
-        self.size_keys = {}
+        self.sizes = {}
         self.bound = set()
+        self._scope = ()
 
-    def produce(self, call, variable, axis, key=None):
+    def produce(self, call, variable, axis, key=None, labels=None):
         """The layer makes units: one for each slice of `variable` along `axis`.
 
         Args:
@@ -44,17 +46,44 @@ class Tracer:
             variable: The `keras.Variable` whose slices make the units.
             axis: The axis along which they lie.
             key: The layer's configuration key that holds their number, if there is one.
+            labels: The units, where they are known already or several slices make one. Defaults to one unit a slice.
 
         Returns:
             The units, an integer array.
         """
-        known = self.axes.get(_axis_id(variable, axis))
-        # A shared layer makes the same units at each of its calls.
-        labels = known.labels if known else self.units.new(variable.shape[axis])
+        labels = self.units_of(variable, axis) if labels is None else labels
         self._bind(call, variable, axis, labels, "produce")
         if key:
-            self.size_keys[_axis_id(variable, axis)] = key
+            self.size(call, key, labels)
         return labels
+
+    def units_of(self, variable, axis):
+        """The units along an axis of a variable: those that are known, or a new one for each slice.
+
+        A shared layer makes the same units at each of its calls.
+        """
+        known = self.axes.get(_axis_id(variable, axis))
+        return known.labels if known else self.units.new(variable.shape[axis])
+
+    def size(self, call, key, template):
+        """A configuration key of the layer holds a width.
+
+        Args:
+            call: The call of the layer.
+            key: The key, such as `"filters"`.
+            template: The units whose number it holds, an integer array. For a key that holds a shape, a tuple with
+                such arrays in the place of the sizes that an edit changes.
+        """
+        self.sizes[call.path, (*self._scope, key)] = template
+
+    @contextlib.contextmanager
+    def inside(self, *keys):
+        """A scope in which `size` means the configuration of a layer inside the layer, found under these keys."""
+        outer, self._scope = self._scope, (*self._scope, *keys)
+        try:
+            yield
+        finally:
+            self._scope = outer
 
     def carry(self, call, variable, axis, labels):
         """The slices of `variable` along `axis` belong to units made elsewhere: a normalisation's scale, a bias."""
@@ -75,7 +104,7 @@ class Tracer:
         self.units.freeze(left[right == FIXED], reason)
         self.units.freeze(right[left == FIXED], reason)
 
-    def along(self, labels, axis, size, reason):
+    def along(self, labels, axis, size, reason="it stands beside something of fixed width."):
         """The units along one axis, for a layer that treats every position of the other axes alike.
 
         Args:

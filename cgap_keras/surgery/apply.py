@@ -6,7 +6,6 @@ import keras
 import numpy as np
 
 from cgap_keras.structure.groups import find_groups, find_variables
-from cgap_keras.structure.layout import resize_runs
 from cgap_keras.surgery import live
 from cgap_keras.surgery.gather import NEW_UNITS, edit_slot, edit_weights, edited_axes, edited_shape
 from cgap_keras.surgery.plan import Plan
@@ -89,17 +88,14 @@ def apply(model, plan, new_units="split", noise=0.0, seed=None):
 
 
 def _new_sizes(groups, plan):
-    """`{layer path: {configuration key: new size}}` for the keys that change."""
+    """`{layer path: {configuration keys: new value}}` for the keys that change."""
     indices = {group.index: plan[group.name] for group in groups if group.name in plan}
     sizes = {}
     for group in groups:
-        if group.index in indices:
-            runs = {axis.key: axis.runs for axis in group.axes}
-            for key in group.size_keys:
-                old = runs[key.variable, key.axis]
-                new = sum(run.size for run in resize_runs(old, indices))
-                if new != sum(run.size for run in old):
-                    sizes.setdefault(key.layer, {})[key.key] = new
+        for key in group.size_keys if group.index in indices else ():
+            value = key.value(indices)
+            if value != key.value({}):
+                sizes.setdefault(key.layer, {})[key.key] = value
     return sizes
 
 
@@ -107,7 +103,7 @@ def _check_shapes(draft, edits, variables):
     """The layers' own idea of their new shapes has to be that of the index vectors."""
     paths = {id(variable): path for path, variable in variables.items()}
     for layer, new in draft.layers:
-        for variable, drafted in zip(layer.weights, new.weights, strict=True):
+        for variable, drafted in zip(getattr(layer, "weights", ()), getattr(new, "weights", ()), strict=True):
             expected = edited_shape(variable.shape, edits.get(paths[id(variable)], ()))
             if expected != tuple(drafted.shape):
                 raise ValueError(

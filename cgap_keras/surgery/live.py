@@ -30,6 +30,11 @@ def update_layer(layer, draft, transaction):
         known = name in vars(layer) and name not in _bookkeeping()
         if known and _is_plain(value) and not _equal(vars(layer)[name], value):
             transaction.set(layer, name, value)
+    if "_auto_config" in vars(draft):
+        # What a class without a `get_config` of its own is saved by.
+        transaction.set(layer, "_auto_config", draft._auto_config)
+    for part, new in zip(getattr(layer, "_layers", ()), getattr(draft, "_layers", ()), strict=True):
+        update_layer(part, new, transaction)
 
 
 def update_tensor(tensor, shape, transaction):

@@ -7,6 +7,8 @@ itself. Nothing of the live model changes here, and whatever can fail fails here
 
 import contextlib
 import dataclasses
+import functools
+import operator
 import random
 
 import keras
@@ -37,7 +39,7 @@ def draft_model(model, sizes):
 
     Args:
         model: A functional or Sequential model.
-        sizes: `{layer path: {configuration key: new size}}`.
+        sizes: `{layer path: {path into its configuration: new value}}`.
 
     Returns:
         A `Draft`.
@@ -84,13 +86,18 @@ def live_config(layer):
         own = getattr(layer, key, None)
         if key == "dtype" and not isinstance(value, str):
             config[key] = layer.dtype_policy
-        elif isinstance(own, keras.Layer):
-            continue
+        elif isinstance(own, keras.Layer) or _is_serialized_layer(value):
+            # Without the shapes that it was built on, or it would be built on them again.
+            config[key] = {name: part for name, part in value.items() if name != "build_config"}
         elif isinstance(value, dict) and "class_name" in value and hasattr(layer, key):
             config[key] = own
         elif isinstance(value, str) and callable(own):
             config[key] = own
     return config
+
+
+def _is_serialized_layer(value):
+    return isinstance(value, dict) and "build_config" in value
 
 
 def _run(functional, inputs, prefix, sizes, drafts, draft):
@@ -134,10 +141,10 @@ def _run_node(node, path, tensors, sizes, drafts, draft):
         return [_stand_in(tensor) for tensor in node.outputs]
     args, kwargs = node.arguments.fill_in(tensors)
     try:
-        if not isinstance(operation, keras.Layer):
+        if not isinstance(operation, keras.Layer) and path not in sizes:
             return tree.flatten(operation.compute_output_spec(*args, **kwargs))
         if id(operation) not in drafts:
-            drafts[id(operation)] = _draft_layer(operation, sizes.get(path, {}))
+            drafts[id(operation)] = _draft_operation(operation, sizes.get(path, {}))
             draft.layers.append((operation, drafts[id(operation)]))
         return tree.flatten(drafts[id(operation)](*args, **kwargs))
     except (TypeError, ValueError) as error:
@@ -145,8 +152,12 @@ def _run_node(node, path, tensors, sizes, drafts, draft):
         raise ValueError(f"`{path}` ({kind}) cannot be rebuilt with the widths of this plan: {error}") from error
 
 
-def _draft_layer(layer, sizes):
-    return type(layer).from_config({**live_config(layer), **sizes})
+def _draft_operation(operation, sizes):
+    """An operation from its own configuration with some keys changed; a key is a path into nested configurations."""
+    config = live_config(operation) if isinstance(operation, keras.Layer) else operation.get_config()
+    for (*outer, last), value in sizes.items():
+        functools.reduce(operator.getitem, outer, config)[last] = value
+    return type(operation).from_config(config)
 
 
 def _stand_in(tensor, shape=None):

@@ -1,5 +1,33 @@
 """The rules that come with the library: importing a module enters its rules in the table."""
 
-from cgap_keras.structure.rules import convolution, dense, elementwise, merging, normalization, reshaping, spatial
+from cgap_keras.structure.rules import (
+    applications,
+    attention,
+    convolution,
+    dense,
+    einsum,
+    elementwise,
+    merging,
+    normalization,
+    operations,
+    recurrent,
+    reshaping,
+    spatial,
+    wrappers,
+)
 
-__all__ = ["convolution", "dense", "elementwise", "merging", "normalization", "reshaping", "spatial"]
+__all__ = [
+    "applications",
+    "attention",
+    "convolution",
+    "dense",
+    "einsum",
+    "elementwise",
+    "merging",
+    "normalization",
+    "operations",
+    "recurrent",
+    "reshaping",
+    "spatial",
+    "wrappers",
+]

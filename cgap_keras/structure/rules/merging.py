@@ -11,13 +11,7 @@ from cgap_keras.structure.tracer import fixed_labels
 @rule(layers.Add, layers.Subtract, layers.Multiply, layers.Average, layers.Maximum, layers.Minimum)
 def elementwise_merge(call, labels, tracer):
     """Elements meet one to one, so the units they belong to are tied together."""
-    rank = max(len(edge.shape) for edge in call.inputs)
-    shapes = [_pad_left(edge.shape, rank, 1) for edge in call.inputs]
-    merged, merged_shape = labels[0].reshape(_pad_left(labels[0].shape, rank, 1)), shapes[0]
-    for other, shape in zip(labels[1:], shapes[1:], strict=True):
-        other = other.reshape(_pad_left(other.shape, rank, 1))
-        merged, merged_shape = _merge(call, merged, merged_shape, other, shape, tracer)
-    return [merged]
+    return [merge(call, [(x, edge.shape) for x, edge in zip(labels, call.inputs, strict=True)], tracer)]
 
 
 @rule(layers.Concatenate)
@@ -40,6 +34,16 @@ def _join(call, labels, tracer):
         joined, other = np.broadcast_arrays(joined, other)
         joined = np.where(joined == FIXED, other, joined)
     return joined
+
+
+def merge(call, operands, tracer):
+    """The labels of what elementwise arithmetic with broadcasting makes of some `(labels, shape)` operands."""
+    rank = max(len(shape) for _, shape in operands)
+    padded = [(x.reshape(_pad_left(x.shape, rank, 1)), _pad_left(shape, rank, 1)) for x, shape in operands]
+    merged, merged_shape = padded[0]
+    for other, shape in padded[1:]:
+        merged, merged_shape = _merge(call, merged, merged_shape, other, shape, tracer)
+    return merged
 
 
 def _merge(call, left, left_shape, right, right_shape, tracer):
@@ -69,3 +73,23 @@ def _pad_left(shape, rank, value):
 
 def _with_size(shape, axis, size):
     return (*shape[:axis], size, *shape[axis + 1 :])
+
+
+@rule(layers.Dot)
+def dot(call, labels, tracer):
+    """Elements of two tensors meet along one axis of each, are multiplied and added up."""
+    axes = call.operation.axes
+    pair = (axes, axes) if isinstance(axes, int) else axes
+    left, right = (axis % len(edge.shape) for axis, edge in zip(pair, call.inputs, strict=True))
+    reason = f"`{call.path}` multiplies it with something of fixed width."
+    along = [
+        tracer.along(x, axis, edge.shape[axis], reason)
+        for x, axis, edge in zip(labels, (left, right), call.inputs, strict=True)
+    ]
+    tracer.tie(*along, reason)
+    # A sum of products counts the copies of a unit as often as there are.
+    tracer.units.mark_inexact(along[0])
+    for x, axis in zip(labels, (left, right), strict=True):
+        if any(size > 1 for i, size in enumerate(x.shape) if i != axis):
+            tracer.units.freeze(x, f"`{call.path}` multiplies it along an axis with units and keeps another.")
+    return [fixed_labels(len(call.outputs[0].shape))]

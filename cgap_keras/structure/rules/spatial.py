@@ -9,12 +9,10 @@ from cgap_keras.structure.tracer import spread
 
 @rule(
     *[getattr(layers, f"{kind}Pooling{rank}D") for kind in ("Average", "Max") for rank in (1, 2, 3)],
-    layers.ZeroPadding2D,
-    layers.ZeroPadding3D,
-    layers.Cropping2D,
-    layers.Cropping3D,
-    layers.UpSampling2D,
-    layers.UpSampling3D,
+    *[getattr(layers, f"Adaptive{kind}Pooling{rank}D") for kind in ("Average", "Max") for rank in (1, 2, 3)],
+    *[getattr(layers, f"{name}{rank}D") for name in ("ZeroPadding", "Cropping", "UpSampling") for rank in (1, 2, 3)],
+    layers.Resizing,
+    layers.CenterCrop,
 )
 def per_channel(call, labels, tracer):
     """Every channel is treated apart."""
