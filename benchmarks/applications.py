@@ -74,10 +74,14 @@ def examine(name):
     row = {"name": name, "params": model.count_params(), "find_groups_s": round(time.perf_counter() - start, 3)}
     free = [group for group in groups if not group.frozen]
     row |= {"groups": len(groups), "free": len(free), "exact": sum(group.exact for group in free)}
-    row["frozen"] = sorted({group.frozen for group in groups if group.frozen and "output of the model" not in group.frozen})
+    row["frozen"] = sorted(
+        {group.frozen for group in groups if group.frozen and "output of the model" not in group.frozen}
+    )
 
     def error(edited):
-        return float(np.abs(keras.ops.convert_to_numpy(edited(x, training=False)) - expected).max() / np.abs(expected).max())
+        return float(
+            np.abs(keras.ops.convert_to_numpy(edited(x, training=False)) - expected).max() / np.abs(expected).max()
+        )
 
     def quarter(group):
         return rng.integers(0, group.size, max(1, group.size // 4))

@@ -28,7 +28,11 @@ def main():
     accuracies = {str(noise): [train(noise, seed) for seed in SEEDS] for noise in NOISES}
     result = {
         "command": "python benchmarks/new_unit_noise.py",
-        "environment": {"python": platform.python_version(), "keras": keras.__version__, "backend": keras.backend.backend()},
+        "environment": {
+            "python": platform.python_version(),
+            "keras": keras.__version__,
+            "backend": keras.backend.backend(),
+        },
         "setting": f"digits_cnn from width 0.25, {EPOCHS} epochs, Adam {RATE} with cosine decay, a quarter of the training data held out",
         "validation_accuracy": accuracies,
         "mean": {noise: statistics.mean(values) for noise, values in accuracies.items()},

@@ -40,7 +40,10 @@ flags.DEFINE_float(
 flags.DEFINE_float("capacity", 0.4, "Where growth ends: parameters as a share of the dense network's.", 0.0, 1.0)
 flags.DEFINE_float("target", 0.195, "Where pruning ends: parameters as a share of the dense network's.", 0.0, 1.0)
 flags.DEFINE_integer(
-    "epochs", 40, "Epochs, for the dense network and for CGaP alike; 4 are the least to grow, prune and fine-tune in.", 4
+    "epochs",
+    40,
+    "Epochs, for the dense network and for CGaP alike; 4 are the least to grow, prune and fine-tune in.",
+    4,
 )
 flags.DEFINE_integer("batch_size", 32, "Images a training step.", 1)
 flags.DEFINE_float(
@@ -49,7 +52,9 @@ flags.DEFINE_float(
 flags.DEFINE_integer("limit", None, "Use only so many training images, for a short run.", 1)
 flags.DEFINE_integer("seed", 0, "Seed of initial weights, data order and noise.")
 flags.DEFINE_string(
-    "accelerator", "dpu_b512_ultra96", "The FPGA accelerator of the estimate, a name of tflite_export.fpga.ACCELERATORS."
+    "accelerator",
+    "dpu_b512_ultra96",
+    "The FPGA accelerator of the estimate, a name of tflite_export.fpga.ACCELERATORS.",
 )
 flags.DEFINE_string("out", "runs/grow_and_prune", "Folder for the results; made if it is not there.")
 flags.DEFINE_enum("verbose", "2", ["0", "1", "2"], "What training prints: nothing, a progress bar, or a line an epoch.")
@@ -87,7 +92,9 @@ def check_flags(argv):
     if len(argv) > 1:
         raise ValueError(f"every argument is a flag, --name=value. Received: {argv[1]!r}")
     if FLAGS.target > FLAGS.capacity:
-        raise ValueError(f"--target must be at most --capacity. Received: --target={FLAGS.target}, --capacity={FLAGS.capacity}")
+        raise ValueError(
+            f"--target must be at most --capacity. Received: --target={FLAGS.target}, --capacity={FLAGS.capacity}"
+        )
     try:
         os.makedirs(FLAGS.out, exist_ok=True)
         with tempfile.TemporaryFile(dir=FLAGS.out):

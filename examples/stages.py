@@ -138,7 +138,12 @@ def describe_estimate(estimate):
 def environment():
     """What the figures were measured with."""
     versions = {name: sys.modules[name].__version__ for name in ("keras", "tensorflow", "numpy") if name in sys.modules}
-    return {"python": platform.python_version(), "backend": keras.backend.backend(), **versions, "machine": platform.machine()}
+    return {
+        "python": platform.python_version(),
+        "backend": keras.backend.backend(),
+        **versions,
+        "machine": platform.machine(),
+    }
 
 
 def table(summary):

@@ -47,7 +47,9 @@ class StructureCallback(keras.callbacks.Callback):
         groups = find_groups(self.model)
         if all(group.frozen for group in groups):
             reasons = "; ".join(f"{group.name}: {group.frozen}" for group in groups)
-            raise ValueError(f"The model has no channel group that can be resized. {reasons} Received: model={self.model.name!r}")
+            raise ValueError(
+                f"The model has no channel group that can be resized. {reasons} Received: model={self.model.name!r}"
+            )
         self.initial_widths = {group.name: group.size for group in groups if not group.frozen}
         # What an edit needs has to fail here, not epochs later.
         cost(self.model)
@@ -71,7 +73,9 @@ class StructureCallback(keras.callbacks.Callback):
             push_state(self.model)
         if not self.finished:
             phase = self._phases[self._phase].kind
-            self._say(f"training ended before the network was done: still to {phase}. Train for more epochs, or edit more often.")
+            self._say(
+                f"training ended before the network was done: still to {phase}. Train for more epochs, or edit more often."
+            )
 
     def _reset(self):
         self.history, self.initial_widths = [], {}
@@ -98,7 +102,9 @@ class StructureCallback(keras.callbacks.Callback):
         plan = phase = None
         while plan is None and not self.finished:
             phase = self._phases[self._phase]
-            plan, done = phase.propose(groups, scores, WidthCost(self.model, groups, self._currency), self._edits_in_phase)
+            plan, done = phase.propose(
+                groups, scores, WidthCost(self.model, groups, self._currency), self._edits_in_phase
+            )
             self._edits_in_phase += 1
             if done:
                 self._phase, self._edits_in_phase = self._phase + 1, 0

@@ -65,12 +65,15 @@ def _param_terms(model, runs):
 
 
 def _mac_terms(model, runs):
-    """`(multiply-accumulates a weight, axes)` for each layer's kernel, and `(multiply-accumulates, [])` where it has none."""
+    """`(multiply-accumulates a weight, axes)` for the matrices of each layer, `(multiply-accumulates, [])` without any."""
     macs = {row.path: row.macs for row in cost(model).layers}
-    kernels = {}
+    matrices = {}
     for path, variable in find_variables(model).items():
         layer = path.rpartition("/")[0]
         if len(variable.shape) > 1 and macs.get(layer):
-            kernels.setdefault(layer, (path, variable))
-    terms = [(macs[layer] / math.prod(v.shape), _axes(path, v, runs)) for layer, (path, v) in kernels.items()]
-    return [*terms, *((count, []) for layer, count in macs.items() if layer not in kernels)]
+            matrices.setdefault(layer, []).append((path, variable))
+    terms = [(count, []) for layer, count in macs.items() if layer not in matrices]
+    for layer, members in matrices.items():
+        each = macs[layer] / sum(math.prod(variable.shape) for _, variable in members)
+        terms += [(each, _axes(path, variable, runs)) for path, variable in members]
+    return terms

@@ -188,7 +188,9 @@ def _apply_rule(call, labels, tracer):
     stray = [v.name for v in getattr(call.operation, "weights", ()) if id(v) not in tracer.bound]
     if stray:
         for x in (*labels, *outputs):
-            tracer.units.freeze(x, f"`{call.path}` ({kind}) has weights that its rule does not know: {', '.join(stray)}.")
+            tracer.units.freeze(
+                x, f"`{call.path}` ({kind}) has weights that its rule does not know: {', '.join(stray)}."
+            )
     return outputs
 
 

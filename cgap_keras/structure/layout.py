@@ -89,7 +89,11 @@ def spread_over_axis(runs, values, fill=1.0):
     """
     parts = [np.empty(0)]
     for run in runs:
-        parts.append(np.repeat(np.asarray(values[run.group], float), run.repeat) if run.group in values else np.full(run.size, fill))
+        parts.append(
+            np.repeat(np.asarray(values[run.group], float), run.repeat)
+            if run.group in values
+            else np.full(run.size, fill)
+        )
     return np.concatenate(parts)
 
 
@@ -115,7 +119,9 @@ def sum_over_axis(runs, vector, group, size):
 
 def resize_runs(runs, indices):
     """The runs of an axis after an edit."""
-    return tuple(dataclasses.replace(run, units=len(indices[run.group])) if run.group in indices else run for run in runs)
+    return tuple(
+        dataclasses.replace(run, units=len(indices[run.group])) if run.group in indices else run for run in runs
+    )
 
 
 def _fixed_run(group_of):

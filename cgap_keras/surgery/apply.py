@@ -84,7 +84,9 @@ def apply(model, plan, new_units="split", noise=0.0, seed=None):
         _commit(model, optimizer, draft, values, transaction)
     live.push_state(model)
     widths = {group.name: group.size for group in groups}
-    return Report(plan, widths, widths | {name: len(index) for name, index in plan.items()}, before, model.count_params())
+    return Report(
+        plan, widths, widths | {name: len(index) for name, index in plan.items()}, before, model.count_params()
+    )
 
 
 def _new_sizes(groups, plan):

@@ -63,7 +63,9 @@ class Plan(Mapping):
         known = {group.name: group for group in groups}
         for name, index in self.items():
             if name not in known:
-                raise ValueError(f"The model has no such channel group; it has {', '.join(known)}. Received: group={name!r}")
+                raise ValueError(
+                    f"The model has no such channel group; it has {', '.join(known)}. Received: group={name!r}"
+                )
             group = known[name]
             if group.frozen and index != tuple(range(group.size)):
                 raise ValueError(f"Group {name!r} cannot be edited: {group.frozen} Received: index={_short(index)}")
@@ -90,7 +92,9 @@ def _checked_index(name, index):
         raise TypeError(f"A plan is keyed by the names of groups. Received: {name!r} of type {type(name).__name__}")
     array = np.asarray(index)
     if array.ndim != 1 or array.size == 0:
-        raise ValueError(f"The index of {name!r} must be a flat sequence of at least one unit. Received: index={index!r}")
+        raise ValueError(
+            f"The index of {name!r} must be a flat sequence of at least one unit. Received: index={index!r}"
+        )
     if not np.issubdtype(array.dtype, np.integer):
         raise TypeError(f"The index of {name!r} must hold integers. Received: index={index!r}")
     if array.min() < 0:

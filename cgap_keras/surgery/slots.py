@@ -29,7 +29,9 @@ def find_slots(optimizer):
         variables = list(getattr(inner, "_trainable_variables", ()))
         for name, value in vars(inner).items():
             if name not in ("_trainable_variables", "_variables") and _is_parallel(value, variables):
-                slots += [(v, slot, name in AVERAGES) for v, slot in zip(variables, value, strict=True) if slot is not None]
+                slots += [
+                    (v, slot, name in AVERAGES) for v, slot in zip(variables, value, strict=True) if slot is not None
+                ]
     for variable, slot, _ in slots:
         if tuple(slot.shape) != tuple(variable.shape):
             raise ValueError(

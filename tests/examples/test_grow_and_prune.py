@@ -34,7 +34,9 @@ def short_run(tmp_path_factory):
 def test_everything_is_written(short_run):
     _, out = short_run
     written = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
-    files = {f"{side}/{name}" for side in ("dense", "compact") for name in ("float32.tflite", "int8.tflite", "export.json")}
+    files = {
+        f"{side}/{name}" for side in ("dense", "compact") for name in ("float32.tflite", "int8.tflite", "export.json")
+    }
     assert written == files | {"summary.json", "compact.keras", "widths.png", "report.html"}
 
 
@@ -66,7 +68,10 @@ def test_a_line_tells_each_edit_and_a_table_ends_the_run(short_run):
     edits = json.loads((out / "summary.json").read_text())["edits"]
     lines = [line for line in printed.splitlines() if " · grow · " in line or " · prune · " in line]
     assert len(lines) == len(edits)
-    assert all(f"{edit['params_before']:,} -> {edit['params_after']:,}" in line for edit, line in zip(edits, lines, strict=True))
+    assert all(
+        f"{edit['params_before']:,} -> {edit['params_after']:,}" in line
+        for edit, line in zip(edits, lines, strict=True)
+    )
     assert printed.index("FPGA estimate") > printed.index("dense / compact") > printed.index(lines[-1])
 
 
@@ -93,6 +98,8 @@ def test_a_wrong_flag_is_one_sentence_and_status_1(flags, words, tmp_path):
 def test_help_explains_every_flag():
     finished = run_script("--help")
     source = SCRIPT.read_text()
-    names = [line.split('"')[1] for line in source.replace("(\n    ", "(").splitlines() if line.startswith("flags.DEFINE")]
+    names = [
+        line.split('"')[1] for line in source.replace("(\n    ", "(").splitlines() if line.startswith("flags.DEFINE")
+    ]
     assert len(names) == 14
     assert all(f"--{name}" in finished.stdout or f"--[no]{name}" in finished.stdout for name in names)

@@ -184,8 +184,8 @@ REASONS = {
     ("two_inputs_two_outputs", "shown"): ["output of the model"],
     ("spatial_attention", "attention"): ["`attended`"],
     ("softmax_inside", "mixing"): ["`mixing`", "`softmax`"],
-    ("without_rule", "conv_b"): ["`norm`", "LayerNormalization"],
-    ("without_rule", "conv_c"): ["`lstm`", "LSTM"],
+    ("without_rule", "conv_b"): ["`norm`", "Unknown"],
+    ("without_rule", "conv_c"): ["`mix`", "Unknown"],
     ("own_layers", "conv_a"): ["`own_call`", "OwnCall"],
     ("own_layers", "conv_b"): ["`own_convolution`", "OwnConvolution"],
 }

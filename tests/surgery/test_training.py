@@ -113,6 +113,22 @@ def test_a_reordering_changes_nothing_to_the_end():
     assert difference(*results) < 1e-3
 
 
+def test_whoever_holds_the_model_can_edit_it():
+    """A callback's own `model` brings the variables up to date on JAX; a reference to the model does not."""
+    _, expected = train(optimizers.Adam(0.01), compile_options=QUICK)
+    model, (x, y), losses = network(), data(), []
+
+    def after_batch(batch, logs):
+        losses.append(float(logs["loss"]))
+        if batch == 3:
+            apply(model, REORDER)
+
+    model.compile(optimizers.Adam(0.01), loss="mse", **QUICK)
+    callback = keras.callbacks.LambdaCallback(on_train_batch_end=after_batch)
+    model.fit(x, y, batch_size=BATCH, shuffle=False, verbose=0, callbacks=[callback])
+    assert np.allclose(losses, expected, rtol=1e-4)
+
+
 def test_slots_move_with_their_weights():
     plan = {"conv": [3, 1, 1], "hidden": [0, 4, 0]}
     model, _ = train(optimizers.AdamW(0.01, use_ema=True, ema_momentum=0.9), epochs=1, compile_options=QUICK)

@@ -46,7 +46,11 @@ def tie_blocks(call, units, blocks, tracer):
     """
     table = np.reshape(units, (blocks, -1))
     if blocks > 1:
-        tracer.tie(table[:1], table, f"`{call.path}` works on {blocks} blocks of equal width, and others hold something of fixed width.")
+        tracer.tie(
+            table[:1],
+            table,
+            f"`{call.path}` works on {blocks} blocks of equal width, and others hold something of fixed width.",
+        )
     return table[0]
 
 

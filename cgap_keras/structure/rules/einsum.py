@@ -27,7 +27,9 @@ def einsum_dense(call, labels, tracer):
     made = [letter for letter in outputs[1:] if letter in kernel and letter not in inputs]
     varied = [letter for letter, size in zip(inputs, labels[0].shape, strict=True) if size != 1]
     if set(read) & set(outputs) or not set(varied) <= set(read) or len(varied) > 1 or not made:
-        tracer.units.freeze(labels[0], f"`{call.path}` reads it by the equation {layer.equation!r}; a Dense layer would free it.")
+        tracer.units.freeze(
+            labels[0], f"`{call.path}` reads it by the equation {layer.equation!r}; a Dense layer would free it."
+        )
         tracer.bound.update(id(variable) for variable in layer.weights)
         return [fixed_labels(len(outputs))]
     for letter in read:

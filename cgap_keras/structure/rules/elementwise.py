@@ -59,7 +59,9 @@ def softmax(call, labels, tracer):
 def rescaling(call, labels, tracer):
     """Every element is scaled by one number, or by one of a fixed list for its channel."""
     if any(getattr(value, "__len__", None) for value in (call.operation.scale, call.operation.offset)):
-        tracer.units.freeze(labels[0], f"`{call.path}` has a number for each channel in its configuration; use one for all.")
+        tracer.units.freeze(
+            labels[0], f"`{call.path}` has a number for each channel in its configuration; use one for all."
+        )
     return [labels[0]]
 
 

@@ -140,7 +140,9 @@ def reduction(call, labels, tracer):
     axes = range(x.ndim) if operation.axis is None else [int(axis) % x.ndim for axis in np.atleast_1d(operation.axis)]
     if any(x.shape[axis] > 1 for axis in axes):
         kind = type(operation).__name__
-        tracer.units.freeze(x, f"`{call.path}` ({kind}) reduces the axis along which its units lie; use a layer with weights.")
+        tracer.units.freeze(
+            x, f"`{call.path}` ({kind}) reduces the axis along which its units lie; use a layer with weights."
+        )
     for axis in axes:
         x = np.take(x, [0], axis)
     return [x if operation.keepdims else np.squeeze(x, tuple(axes))]

@@ -74,7 +74,9 @@ def trace_cell(call, cell, gates, labels, tracer, key):
     for name in ("activation", "recurrent_activation"):
         function = getattr(cell, name, None)
         if function is not None and function not in ELEMENTWISE_ACTIVATIONS:
-            tracer.units.freeze(units, f"the {name.replace('_', ' ')} of `{call.path}` may mix units; use an elementwise one.")
+            tracer.units.freeze(
+                units, f"the {name.replace('_', ' ')} of `{call.path}` may mix units; use an elementwise one."
+            )
     for state in labels[1:]:
         along = tracer.along(state, state.ndim - 1, len(units), f"`{call.path}` starts from a state of fixed width.")
         tracer.tie(along, units, f"`{call.path}` starts from a state of fixed width.")
@@ -87,5 +89,7 @@ def _family(layer):
 
 def _refuse(call, labels, tracer, kind):
     for x in labels:
-        tracer.units.freeze(x, f"`{call.path}` wraps {kind}, for which there is no rule; wrap an LSTM, GRU or SimpleRNN.")
+        tracer.units.freeze(
+            x, f"`{call.path}` wraps {kind}, for which there is no rule; wrap an LSTM, GRU or SimpleRNN."
+        )
     return [fixed_labels(len(edge.shape)) for edge in call.outputs]

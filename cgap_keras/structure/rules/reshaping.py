@@ -61,7 +61,9 @@ def reshape_labels(call, labels, shape, target, tracer):
     if None in shape[1:] or None in target[1:]:
         if _same_but_units(shape, target, labels):
             return labels.reshape((1,) * (len(target) - 1) + (-1,))
-        tracer.units.freeze(labels, f"`{call.path}` reshapes an axis of unknown size; give the model's input a full shape.")
+        tracer.units.freeze(
+            labels, f"`{call.path}` reshapes an axis of unknown size; give the model's input a full shape."
+        )
         return np.full((1,) * len(target), -1)
     full = np.broadcast_to(labels, (1, *shape[1:])).reshape((1, *target[1:]))
     for axis in range(1, full.ndim):

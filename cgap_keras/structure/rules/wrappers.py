@@ -14,7 +14,9 @@ def time_distributed(call, labels, tracer):
     steps = labels[0]
     if steps.shape[1] > 1:
         tracer.tie(steps[:, :1], steps, f"`{call.path}` sees it at some steps and something of fixed width at others.")
-    outputs = _inside(call, [steps[:, 0]], tracer, lambda edge: dataclasses.replace(edge, shape=_without_time(edge.shape)))
+    outputs = _inside(
+        call, [steps[:, 0]], tracer, lambda edge: dataclasses.replace(edge, shape=_without_time(edge.shape))
+    )
     return [x[:, None] for x in outputs]
 
 
@@ -36,7 +38,9 @@ def _inside(call, labels, tracer, change):
     if inner_rule is None:
         kind = type(layer).__name__
         for x in labels:
-            tracer.units.freeze(x, f"`{call.path}` applies {kind} to it, and no rule says what {kind} does with channels.")
+            tracer.units.freeze(
+                x, f"`{call.path}` applies {kind} to it, and no rule says what {kind} does with channels."
+            )
         tracer.bound.update(id(variable) for variable in call.operation.weights)
         return [fixed_labels(len(change(edge).shape)) for edge in call.outputs]
     inputs, outputs = (tuple(change(edge) for edge in edges) for edges in (call.inputs, call.outputs))
