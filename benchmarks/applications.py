@@ -3,9 +3,9 @@
     python benchmarks/applications.py
     python benchmarks/applications.py --only=ResNet50,MobileNetV2
 
-Each architecture has random weights and statistics. Three edits, each on a copy: every exact group reordered at random and
-grown by a quarter ("split"); every free group grown by a quarter with zero outgoing weights and pruned back; every free
-group halved. Each runs in a process of its own, so that its peak memory can be told. Writes
+Each architecture has random weights and statistics. Three edits, each on a copy: every exact group reordered at random
+and grown by a quarter ("split"); every free group grown by a quarter with zero outgoing weights and pruned back; every
+free group halved. Each runs in a process of its own, so that its peak memory can be told. Writes
 `benchmarks/results/applications.json` and `docs/coverage.md`.
 """
 
@@ -25,11 +25,11 @@ ONLY = flags.DEFINE_list("only", [], "Names of the architectures; all by default
 ONE = flags.DEFINE_string("one", None, "Run this one here and print its row as JSON.")
 
 NAMES = """
-ConvNeXtBase ConvNeXtLarge ConvNeXtSmall ConvNeXtTiny ConvNeXtXLarge DenseNet121 DenseNet169 DenseNet201 EfficientNetB0
-EfficientNetB1 EfficientNetB2 EfficientNetB3 EfficientNetB4 EfficientNetB5 EfficientNetB6 EfficientNetB7 EfficientNetV2B0
-EfficientNetV2B1 EfficientNetV2B2 EfficientNetV2B3 EfficientNetV2L EfficientNetV2M EfficientNetV2S InceptionResNetV2
-InceptionV3 MobileNet MobileNetV2 MobileNetV3Large MobileNetV3Small NASNetLarge NASNetMobile ResNet101 ResNet101V2
-ResNet152 ResNet152V2 ResNet50 ResNet50V2 VGG16 VGG19 Xception
+ConvNeXtBase ConvNeXtLarge ConvNeXtSmall ConvNeXtTiny ConvNeXtXLarge DenseNet121 DenseNet169 DenseNet201
+EfficientNetB0 EfficientNetB1 EfficientNetB2 EfficientNetB3 EfficientNetB4 EfficientNetB5 EfficientNetB6
+EfficientNetB7 EfficientNetV2B0 EfficientNetV2B1 EfficientNetV2B2 EfficientNetV2B3 EfficientNetV2L EfficientNetV2M
+EfficientNetV2S InceptionResNetV2 InceptionV3 MobileNet MobileNetV2 MobileNetV3Large MobileNetV3Small NASNetLarge
+NASNetMobile ResNet101 ResNet101V2 ResNet152 ResNet152V2 ResNet50 ResNet50V2 VGG16 VGG19 Xception
 """.split()
 
 
@@ -145,7 +145,8 @@ def page(rows):
     lines = [
         "# Coverage: `keras.applications`",
         "",
-        "Made by `python benchmarks/applications.py`, which says what each edit is. Errors are relative to the largest output.",
+        "Made by `python benchmarks/applications.py`, which says what each edit is. Errors are relative to the "
+        "largest output.",
         "Share: parameters outside the classifier that are left when every free group is halved.",
         "",
         "| architecture | parameters | free groups | exact | split error | zero-and-back error | share | find | edit |",

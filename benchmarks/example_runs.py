@@ -3,9 +3,9 @@
     python benchmarks/example_runs.py --name=digits_seeds --seeds=0,1,2,3,4
     python benchmarks/example_runs.py --name=mnist_short --seeds=0 -- --dataset=mnist --model=lenet5 --epochs=6
 
-What follows `--` goes to the example. The result, `benchmarks/results/NAME.json`, holds the command and the environment of
-each run beside its figures. Latencies depend on the machine and on what else it does; accuracies, sizes and FPGA figures
-do not.
+What follows `--` goes to the example. The result, `benchmarks/results/NAME.json`, holds the command and the environment
+of each run beside its figures. Latencies depend on the machine and on what else it does; accuracies, sizes and FPGA
+figures do not.
 """
 
 import json

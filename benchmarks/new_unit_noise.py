@@ -33,7 +33,8 @@ def main():
             "keras": keras.__version__,
             "backend": keras.backend.backend(),
         },
-        "setting": f"digits_cnn from width 0.25, {EPOCHS} epochs, Adam {RATE} with cosine decay, a quarter of the training data held out",
+        "setting": f"digits_cnn from width 0.25, {EPOCHS} epochs, Adam {RATE} with cosine decay, a quarter of the "
+        "training data held out",
         "validation_accuracy": accuracies,
         "mean": {noise: statistics.mean(values) for noise, values in accuracies.items()},
     }

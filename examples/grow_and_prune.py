@@ -31,7 +31,8 @@ flags.DEFINE_string(
 flags.DEFINE_string(
     "model",
     "digits_cnn",
-    "The network, a name of cgap_keras.zoo such as lenet5, vgg16 or resnet20. It is trained at its full width (dense) and "
+    "The network, a name of cgap_keras.zoo such as lenet5, vgg16 or resnet20. It is trained at its full width "
+    "(dense) and "
     "from --seed_width (CGaP).",
 )
 flags.DEFINE_float(

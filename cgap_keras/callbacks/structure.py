@@ -74,7 +74,8 @@ class StructureCallback(keras.callbacks.Callback):
         if not self.finished:
             phase = self._phases[self._phase].kind
             self._say(
-                f"training ended before the network was done: still to {phase}. Train for more epochs, or edit more often."
+                f"training ended before the network was done: still to {phase}. Train for more epochs, or edit "
+                "more often."
             )
 
     def _reset(self):

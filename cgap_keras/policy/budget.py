@@ -12,9 +12,9 @@ CURRENCIES = ("params", "macs")
 class WidthCost:
     """The cost of a model as a function of the widths of its groups.
 
-    A variable's size is the product of its axes, an axis is the sum of its runs, and the multiply-accumulates of a layer
-    grow with its kernel. So the cost at any widths follows from the graph, exactly for parameters, and exactly for the
-    multiply-accumulates of convolutions and dense layers.
+    A variable's size is the product of its axes, an axis is the sum of its runs, and the multiply-accumulates of a
+    layer grow with its kernel. So the cost at any widths follows from the graph, exactly for parameters, and exactly
+    for the multiply-accumulates of convolutions and dense layers.
 
     Args:
         model: A built functional or Sequential model.
@@ -65,7 +65,7 @@ def _param_terms(model, runs):
 
 
 def _mac_terms(model, runs):
-    """`(multiply-accumulates a weight, axes)` for the matrices of each layer, `(multiply-accumulates, [])` without any."""
+    """`(multiply-accumulates a weight, axes)` for a layer's matrices, `(multiply-accumulates, [])` where it has none."""
     macs = {row.path: row.macs for row in cost(model).layers}
     matrices = {}
     for path, variable in find_variables(model).items():

@@ -1,7 +1,7 @@
 """How much one weight matters: the criteria, small pure functions of weights and gradients.
 
-The saliency of a unit is a criterion added up over every weight in the slices that make the unit, over everything that a
-group ties together.
+The saliency of a unit is a criterion added up over every weight in the slices that make the unit, over everything that
+a group ties together.
 """
 
 import dataclasses
@@ -43,8 +43,11 @@ def l1(weight, gradient):
 
 
 def l2(weight, gradient):
-    """`w^2`; its sum ranks units as their Euclidean norm does. Source: He, Kang, Dong, Fu, Yang, "Soft Filter Pruning for
-    Accelerating Deep Convolutional Neural Networks", IJCAI 2018."""
+    """`w^2`, whose sum ranks units as their Euclidean norm does.
+
+    Source: He, Kang, Dong, Fu, Yang, "Soft Filter Pruning for Accelerating Deep Convolutional Neural Networks", IJCAI
+    2018.
+    """
     return ops.square(weight)
 
 

@@ -1,7 +1,8 @@
 """A functional model as a flat list of calls: the one view of a graph that the library reads.
 
-Keras keeps a functional model as nodes that refer to symbolic tensors, and a nested model as one node with a graph of its own. `trace`
-lays both out as one sequence of calls in execution order, so that nobody else has to know how Keras stores a graph.
+Keras keeps a functional model as nodes that refer to symbolic tensors, and a nested model as one node with a graph of
+its own. `trace` lays both out as one sequence of calls in execution order, so that nobody else has to know how Keras
+stores a graph.
 """
 
 import dataclasses
@@ -31,8 +32,8 @@ class Call:
     """One operation applied to some tensors.
 
     Attributes:
-        path: The layer's path, `"encoder/conv2d_3"` for a layer of a nested model. A shared layer appears in several calls, all with
-            the same path.
+        path: The layer's path, `"encoder/conv2d_3"` for a layer of a nested model. A shared layer appears in several
+            calls, all with the same path.
         operation: The `keras.Layer` or `keras.Operation` that is called.
         args: The positional arguments of the call, with an `Edge` in the place of each tensor.
         kwargs: The keyword arguments of the call, likewise.
@@ -60,8 +61,8 @@ class Graph:
 def trace(model):
     """Lays a functional model out as a flat sequence of calls.
 
-    Nested functional and Sequential models are entered; their layers appear in the place of the nested call, with the nested model's
-    name in front of their path.
+    Nested functional and Sequential models are entered; their layers appear in the place of the nested call, with the
+    nested model's name in front of their path.
 
     Args:
         model: A built functional or Sequential `keras.Model`.
@@ -92,13 +93,15 @@ def as_functional(model):
         functional = getattr(model, "_functional", None)
         if functional is None:
             raise ValueError(
-                "The Sequential model is not built, so the shapes of its layers are not known. Add a `keras.Input` as its first "
+                "The Sequential model is not built, so the shapes of its layers are not known. Add a "
+                "`keras.Input` as its first "
                 f"layer, or call `model.build(input_shape)`. Received: model={model.name!r}"
             )
         return functional
     if not is_functional(model):
         raise ValueError(
-            "Only functional and Sequential models have a graph that can be read and edited. Write the model with the functional API "
+            "Only functional and Sequential models have a graph that can be read and edited. Write the model "
+            "with the functional API "
             "(`keras.Model(inputs, outputs)`), or hand over the functional model inside it. "
             f"Received: model={getattr(model, 'name', model)!r} of type {type(model).__name__}"
         )
@@ -132,7 +135,7 @@ def _edge(tensor, key):
 
 def _enter(functional, inputs, prefix, scope, calls):
     """Appends the calls of one (possibly nested) graph and returns the edges of its outputs."""
-    edges = {id(tensor): edge for tensor, edge in zip(functional.inputs, inputs)}
+    edges = {id(tensor): edge for tensor, edge in zip(functional.inputs, inputs, strict=True)}
     for position, node in enumerate(ordered_nodes(functional)):
         if any(id(tensor) not in edges for tensor in node.input_tensors):
             continue
@@ -145,13 +148,13 @@ def _enter(functional, inputs, prefix, scope, calls):
         else:
             outputs = _output_edges(node, node_inputs, args, kwargs, key)
             calls.append(Call(path, operation, args, kwargs, node_inputs, outputs))
-        edges.update((id(tensor), edge) for tensor, edge in zip(node.outputs, outputs))
+        edges.update((id(tensor), edge) for tensor, edge in zip(node.outputs, outputs, strict=True))
     return [edges[id(tensor)] for tensor in functional.outputs]
 
 
 def _output_edges(node, inputs, args, kwargs, key):
     tensors = node.outputs
-    if any(tuple(tensor.shape) != edge.shape for tensor, edge in zip(node.input_tensors, inputs)):
+    if any(tuple(tensor.shape) != edge.shape for tensor, edge in zip(node.input_tensors, inputs, strict=True)):
         # A nested model called on other shapes than the ones it was made with.
         symbolic = tree.map_structure(
             lambda x: keras.KerasTensor(x.shape, x.dtype) if isinstance(x, Edge) else x, (tuple(args), dict(kwargs))

@@ -14,8 +14,8 @@ def register_rule(*operations):
         *operations: Classes of layers or operations.
 
     Returns:
-        A decorator for a function `rule(call, labels, tracer)` of a `Call` of the graph, a list of label arrays (one for
-        each of the call's input tensors) and a `Tracer`, that returns a list of label arrays, one for each output.
+        A decorator for a function `rule(call, labels, tracer)` of a `Call` of the graph, a list of label arrays (one
+        for each of the call's input tensors) and a `Tracer`, that returns a list of label arrays, one for each output.
 
     Raises:
         TypeError: If one of the arguments is not a class.

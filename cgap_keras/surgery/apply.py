@@ -109,7 +109,8 @@ def _check_shapes(draft, edits, variables):
             expected = edited_shape(variable.shape, edits.get(paths[id(variable)], ()))
             if expected != tuple(drafted.shape):
                 raise ValueError(
-                    f"The rule of {type(layer).__name__} is wrong: it gives `{paths[id(variable)]}` the shape {expected}, the "
+                    f"The rule of {type(layer).__name__} is wrong: it gives `{paths[id(variable)]}` the shape "
+                    f"{expected}, the "
                     f"layer builds {tuple(drafted.shape)}."
                 )
 

@@ -1,7 +1,7 @@
 """The one operation behind every edit: take an axis anew by an index vector.
 
-Weights, statistics, optimizer slots and averages all move by `EditedAxis.take`; `scale` is what shares a unit's outgoing
-weights out among its copies.
+Weights, statistics, optimizer slots and averages all move by `EditedAxis.take`; `scale` is what shares a unit's
+outgoing weights out among its copies.
 """
 
 import dataclasses

@@ -1,8 +1,8 @@
 """Writing a draft into the live model: every private attribute of Keras that the library changes is named here.
 
 Layers, variables and the optimizer keep their identity, so that whoever holds a reference to one (another callback, a
-shared layer, the user) goes on holding the right one. Keras's own `Model.quantize` and `Layer.enable_lora` change layers
-in place in the same way.
+shared layer, the user) goes on holding the right one. Keras's own `Model.quantize` and `Layer.enable_lora` change
+layers in place in the same way.
 """
 
 import functools

@@ -5,7 +5,7 @@ from keras import tree
 
 from cgap_keras.structure.graph import as_functional, is_nested_model
 from cgap_keras.surgery.apply import apply
-from cgap_keras.surgery.symbolic import building_without_values, live_config
+from cgap_keras.surgery.symbolic import building_without_values, remake
 
 
 def rebuild(model, plan, new_units="split", noise=0.0, seed=None):
@@ -45,7 +45,7 @@ def copy_model(model):
     def copy_layer(layer):
         # A layer can be shared between a nested model and the one around it.
         if id(layer) not in copies:
-            copies[id(layer)] = clone(layer) if is_nested_model(layer) else type(layer).from_config(live_config(layer))
+            copies[id(layer)] = clone(layer) if is_nested_model(layer) else remake(layer)
         return copies[id(layer)]
 
     def clone(nested):

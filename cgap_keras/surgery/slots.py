@@ -35,8 +35,10 @@ def find_slots(optimizer):
     for variable, slot, _ in slots:
         if tuple(slot.shape) != tuple(variable.shape):
             raise ValueError(
-                f"The optimizer {type(optimizer).__name__} keeps state of shape {tuple(slot.shape)} for `{variable.path}` of "
-                f"shape {tuple(variable.shape)}, and which of its axes are which is not known. Use an optimizer whose slots "
+                f"The optimizer {type(optimizer).__name__} keeps state of shape {tuple(slot.shape)} for "
+                f"`{variable.path}` of "
+                f"shape {tuple(variable.shape)}, and which of its axes are which is not known. Use an optimizer "
+                "whose slots "
                 "have their variable's shape, such as SGD or Adam."
             )
     return slots

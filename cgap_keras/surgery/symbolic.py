@@ -1,8 +1,8 @@
 """Running a model's graph on shapes alone, with layers of new widths: the proof that an edit is consistent.
 
-Each layer that an edit touches gets a *draft*: a layer made from its own configuration with the widths changed, built by
-its own `build` on the shapes that now reach it. Whatever a layer derives from its width is therefore derived by the layer
-itself. Nothing of the live model changes here, and whatever can fail fails here.
+Each layer that an edit touches gets a *draft*: a layer made from its own configuration with the widths changed, built
+by its own `build` on the shapes that now reach it. Whatever a layer derives from its width is therefore derived by the
+layer itself. Nothing of the live model changes here, and whatever can fail fails here.
 """
 
 import contextlib
@@ -75,6 +75,24 @@ def building_without_values():
         random.setstate(state)
 
 
+def remake(operation, sizes=None):
+    """An operation made anew from its own configuration, with some keys changed.
+
+    Args:
+        operation: A `keras.Layer` or another operation.
+        sizes: `{path into its configuration: new value}`. Defaults to no change.
+    """
+    config = live_config(operation) if isinstance(operation, keras.Layer) else operation.get_config()
+    for (*outer, last), value in (sizes or {}).items():
+        functools.reduce(operator.getitem, outer, config)[last] = value
+    new, known = type(operation).from_config(config), operation._auto_config
+    if known is not None and new._auto_config is None:
+        # Keras saves a class without a `get_config` by the arguments it was made with, if all of them are plain values.
+        own = {name: config[name] for name in known.config if (name,) in (sizes or {})}
+        vars(new)["_auto_config"] = type(known)(**{**known.config, **own})
+    return new
+
+
 def live_config(layer):
     """A layer's configuration, with the layer's own objects in the place of their serialised forms.
 
@@ -144,20 +162,12 @@ def _run_node(node, path, tensors, sizes, drafts, draft):
         if not isinstance(operation, keras.Layer) and path not in sizes:
             return tree.flatten(operation.compute_output_spec(*args, **kwargs))
         if id(operation) not in drafts:
-            drafts[id(operation)] = _draft_operation(operation, sizes.get(path, {}))
+            drafts[id(operation)] = remake(operation, sizes.get(path, {}))
             draft.layers.append((operation, drafts[id(operation)]))
         return tree.flatten(drafts[id(operation)](*args, **kwargs))
     except (TypeError, ValueError) as error:
         kind = type(operation).__name__
         raise ValueError(f"`{path}` ({kind}) cannot be rebuilt with the widths of this plan: {error}") from error
-
-
-def _draft_operation(operation, sizes):
-    """An operation from its own configuration with some keys changed; a key is a path into nested configurations."""
-    config = live_config(operation) if isinstance(operation, keras.Layer) else operation.get_config()
-    for (*outer, last), value in sizes.items():
-        functools.reduce(operator.getitem, outer, config)[last] = value
-    return type(operation).from_config(config)
 
 
 def _stand_in(tensor, shape=None):

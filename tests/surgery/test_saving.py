@@ -9,13 +9,13 @@ import keras
 import numpy as np
 import pytest
 
-from cgap_keras import apply, find_groups, rebuild
-from tests.graphs import MODELS, OwnCall, OwnConvolution, SameConvolution
-from tests.models import build, config_of, random_inputs, run_model, same_values, values_of
+from cgap_keras import apply, find_groups, rebuild, register_rule
+from tests.graphs import MODELS, OwnCall, OwnConvolution, SameConvolution, Unknown
+from tests.models import build, config_of, random_inputs, randomize, run_model, same_values, values_of
 
 pytestmark = pytest.mark.usefixtures("quick_weights")
 
-OWN = {kind.__name__: kind for kind in (OwnCall, OwnConvolution, SameConvolution)}
+OWN = {kind.__name__: kind for kind in (OwnCall, OwnConvolution, SameConvolution, Unknown)}
 
 
 def edit(model):
@@ -121,3 +121,41 @@ def test_a_nested_model_takes_its_new_input():
     apply(alone, {"outer": [0, 1]})
     assert alone.get_layer("stack").input_shape == (None, 5, 6, 2)
     assert alone.get_layer("stack")(np.zeros((2, 5, 6, 2), "float32")).shape == (2, 2, 3, 3)
+
+
+class Plain(keras.layers.Layer):
+    """A dense layer without a `get_config`: Keras saves it by the arguments it was made with."""
+
+    def __init__(self, units, activation="relu", **kwargs):
+        super().__init__(**kwargs)
+        self.units, self.activation = units, keras.activations.get(activation)
+
+    def build(self, shape):
+        self.kernel = self.add_weight(shape=(shape[-1], self.units), name="kernel")
+
+    def call(self, inputs):
+        return self.activation(inputs @ self.kernel)
+
+
+@register_rule(Plain)
+def plain(call, labels, tracer):
+    tracer.consume(call, call.operation.kernel, 0, tracer.along(labels[0], -1, call.inputs[0].shape[-1]))
+    return [tracer.produce(call, call.operation.kernel, 1, key="units")[None]]
+
+
+def test_a_layer_that_is_saved_by_its_arguments(tmp_path):
+    vector = keras.Input((3,))
+    x = Plain(5, activation="tanh", name="second")(Plain(4, name="first")(vector))
+    model = keras.Model(vector, keras.layers.Dense(2, name="out")(x))
+    randomize(model)
+    inputs, plan = random_inputs(model), {"first": [0, 1, 2, 3, 3], "second": [4, 2]}
+    new = rebuild(model, plan)
+    apply(model, plan)
+    for edited in (new, model):
+        assert (edited.get_layer("first").units, edited.get_layer("second").units) == (5, 2)
+        edited.save(tmp_path / "model.keras")
+        loaded = keras.models.load_model(tmp_path / "model.keras", custom_objects={"Plain": Plain})
+        assert all(
+            np.array_equal(a, b) for a, b in zip(run_model(loaded, inputs), run_model(edited, inputs), strict=True)
+        )
+        assert loaded.get_layer("second").activation is keras.activations.tanh

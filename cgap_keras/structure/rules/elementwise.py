@@ -8,8 +8,10 @@ from cgap_keras.structure.registry import rule
 ELEMENTWISE_ACTIVATIONS = frozenset(
     getattr(activations, name)
     for name in (
-        "celu elu exponential gelu hard_shrink hard_sigmoid hard_silu hard_tanh leaky_relu linear log_sigmoid mish relu "
-        "relu6 selu sigmoid silu soft_shrink softplus softsign sparse_plus sparse_sigmoid squareplus tanh tanh_shrink threshold"
+        "celu elu exponential gelu hard_shrink hard_sigmoid hard_silu hard_tanh leaky_relu linear log_sigmoid "
+        "mish relu "
+        "relu6 selu sigmoid silu soft_shrink softplus softsign sparse_plus sparse_sigmoid squareplus tanh "
+        "tanh_shrink threshold"
     ).split()
 )
 

@@ -15,11 +15,13 @@ from cgap_keras.structure.rules.spatial import per_channel
 from cgap_keras.structure.tracer import fixed_labels
 
 UNARY = (
-    "Absolute Ceil Clip Copy Cos Cosh Exp Exp2 Expm1 Floor Log Log10 Log1p Log2 Negative Reciprocal Round Sign Sin Sinh "
+    "Absolute Ceil Clip Copy Cos Cosh Exp Exp2 Expm1 Floor Log Log10 Log1p Log2 Negative Reciprocal Round Sign "
+    "Sin Sinh "
     "Sqrt Square Tan Tanh Trunc"
 )
 UNARY_NN = (
-    "Celu Elu Gelu HardShrink HardSigmoid HardSilu HardTanh LeakyRelu LogSigmoid Relu Relu6 Selu Sigmoid Silu SoftShrink "
+    "Celu Elu Gelu HardShrink HardSigmoid HardSilu HardTanh LeakyRelu LogSigmoid Relu Relu6 Selu Sigmoid Silu "
+    "SoftShrink "
     "Softplus Softsign SparsePlus SparseSigmoid Squareplus TanhShrink Threshold"
 )
 BINARY = "Add Subtract Multiply Divide TrueDivide Maximum Minimum Power Mod FloorDivide Logaddexp Hypot Where"

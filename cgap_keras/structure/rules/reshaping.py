@@ -53,8 +53,8 @@ def repeat_vector(call, labels, tracer):
 def reshape_labels(call, labels, shape, target, tracer):
     """The labels of a tensor of one shape, laid out as another. The batch axis comes first in both.
 
-    Axes that stay as they are keep their labels; where axes are merged or split, the labels are written out, and a split
-    of a row of units into a table asks for tables that stay rectangular, so that whole columns or rows are tied.
+    Axes that stay as they are keep their labels; where axes are merged or split, the labels are written out, and a
+    split of a row of units into a table asks for tables that stay rectangular, so that whole columns or rows are tied.
     """
     if labels.size == 1:
         return labels.reshape((1,) * len(target))
