@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import pathlib
 import platform
 import shlex
@@ -142,6 +143,7 @@ def environment():
         "python": platform.python_version(),
         "backend": keras.backend.backend(),
         **versions,
+        "TF_ENABLE_ONEDNN_OPTS": os.environ.get("TF_ENABLE_ONEDNN_OPTS", ""),
         "machine": platform.machine(),
     }
 

@@ -65,12 +65,13 @@ def _param_terms(model, runs):
 
 
 def _mac_terms(model, runs):
-    """`(multiply-accumulates a weight, axes)` for a layer's matrices, `(multiply-accumulates, [])` where it has none."""
+    """`(multiply-accumulates a weight, axes)` for a layer's matrices, `(their number, [])` without any."""
     macs = {row.path: row.macs for row in cost(model).layers}
     matrices = {}
     for path, variable in find_variables(model).items():
         layer = path.rpartition("/")[0]
-        if len(variable.shape) > 1 and macs.get(layer):
+        # The bias of a GRU has two axes, but multiplies nothing.
+        if len(variable.shape) > 1 and variable.name != "bias" and macs.get(layer):
             matrices.setdefault(layer, []).append((path, variable))
     terms = [(count, []) for layer, count in macs.items() if layer not in matrices]
     for layer, members in matrices.items():

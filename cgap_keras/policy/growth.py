@@ -17,7 +17,8 @@ class GrowthPolicy:
         rate: The share of each group's units, those of highest saliency, that get a sibling at one edit, in (0, 1].
         new_units: How new units are made, see `cgap_keras.apply`.
         noise: The noise on their incoming weights, relative to their parent's standard deviation. Without any, siblings
-            stay equal for ever.
+            stay equal for ever. `benchmarks/new_unit_noise.py` chose the default: 0.5 is better than 0 and 0.1, and 1.0
+            no better than that by more than seeds differ.
     """
 
     capacity: int

@@ -281,6 +281,9 @@ def _add_size(drafts, layer, key, template, classes):
             group_of, rank_of = classes.locate(np.asarray(entry))
             groups.update(group_of[group_of != FIXED].tolist())
             entry = parse_runs(group_of, rank_of, classes.sizes)
+            if entry is None:
+                for group in groups:
+                    drafts[group].reasons.append(f"its units do not stand in order in `{key[-1]}` of `{layer}`.")
         entries.append(entry)
     for group in groups:
         drafts[group].size_keys.append(SizeKey(layer, key, tuple(entries), is_shape))

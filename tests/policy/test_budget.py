@@ -45,6 +45,21 @@ def test_layers_of_several_parts_and_layers_without_weights_count():
         assert WidthCost(model, groups, currency)({"hidden": 2}) == getattr(cost(new), currency)
 
 
+def test_layers_of_several_kernels_count():
+    image = keras.Input((6, 8, 2))
+    x = layers.SeparableConv2D(5, 3, depth_multiplier=2, name="separable")(layers.Conv2D(4, 1, name="conv")(image))
+    x = layers.Reshape((4, 30))(x)
+    x = layers.Bidirectional(layers.GRU(3, return_sequences=True), name="both")(layers.Dense(4, name="step")(x))
+    x = layers.LSTM(5, name="lstm")(x)
+    model = keras.Model(image, layers.Dense(2, name="out")(x))
+    groups = [g for g in find_groups(model) if not g.frozen]
+    plan = {g.name: [*range(g.size), 0, 0][g.index % 3 :] for g in groups}
+    assert set(plan) == {"conv", "separable", "step", "both", "lstm"}
+    for currency in ("params", "macs"):
+        expected = getattr(cost(rebuild(model, plan)), currency)
+        assert WidthCost(model, groups, currency)({n: len(index) for n, index in plan.items()}) == expected
+
+
 def test_units_out_of_order_count():
     vector = keras.Input((5,))
     x = Reverse(name="reverse")(layers.Dense(4, name="hidden")(vector))

@@ -88,6 +88,7 @@ def _keep_rectangular(call, labels, tracer):
     for axis in varying[:-1]:
         first = np.take(labels, [0], axis)
         tracer.tie(first, labels, f"`{call.path}` lays it out beside something of fixed width.")
+        labels = first
     return labels
 
 
