@@ -9,7 +9,7 @@ import pytest
 from keras import layers, ops
 
 from cgap_keras import find_groups, rebuild
-from tests.models import difference, random_inputs, randomize, run_model
+from tests.models import difference, random_inputs, randomize, run_model, same_values, values_of
 
 pytestmark = pytest.mark.usefixtures("quick_weights")
 
@@ -228,7 +228,9 @@ def test_edits_keep_the_function_and_survive_saving(name, tmp_path):
     smaller = rebuild(grown, {group.name: range(1, group.size) for group in find_groups(grown) if group.name in exact})
     smaller.save(tmp_path / "smaller.keras")
     loaded = keras.models.load_model(tmp_path / "smaller.keras")
-    assert difference(run_model(smaller, inputs), run_model(loaded, inputs)) == 0
+    assert same_values(values_of(smaller.variables), values_of(loaded.variables))
+    # PyTorch adds up in another order where an array lies elsewhere in memory.
+    assert difference(run_model(smaller, inputs), run_model(loaded, inputs)) < 1e-6
 
 
 def test_the_guide_to_rules_runs():
