@@ -18,7 +18,7 @@ class Criterion:
         name: Its name.
         contribution: A function `(weight, gradient)` of two tensors of one shape that returns a tensor of that shape,
             what each weight adds to the saliency of its unit. `gradient` is `None` unless `needs_gradient`.
-        needs_gradient: Whether it reads gradients; they are then averaged over the batches of training.
+        needs_gradient: Whether it reads gradients; what it says is then added up over the batches of training.
         kernels_only: Whether it looks at the weights that make a unit alone, and not at biases and normalisations.
     """
 

@@ -1,5 +1,6 @@
 """Attention."""
 
+import keras
 import numpy as np
 from keras import layers
 
@@ -12,7 +13,8 @@ def multi_head_attention(call, labels, tracer):
     """Heads are one group and the value width another; queries and keys keep theirs, which scales the scores.
 
     A head is a slice of the query, key and value kernels (features, heads, width) that the output kernel (heads, width,
-    features) reads linearly; so is a value feature, in every head alike. Both can be pruned, and grown exactly.
+    features) reads linearly; so is a value feature, in every head alike. Both can be pruned, and grown exactly (on JAX
+    the heads alone).
     """
     layer = call.operation
     query, value, key = (*labels, labels[1])[:3] if len(labels) < 3 else labels[:3]
@@ -31,6 +33,8 @@ def multi_head_attention(call, labels, tracer):
         tracer.carry(call, dense.bias, 0, heads)
     values = tracer.produce(call, layer._value_dense._kernel, 2, key="value_dim")
     tracer.carry(call, layer._value_dense.bias, 1, values)
+    if keras.backend.backend() == "jax":
+        tracer.units.freeze(values, f"JAX computes the attention of `{call.path}` for values as wide as keys alone.")
     output = layer._output_dense
     tracer.consume(call, output._kernel, 0, heads)
     tracer.consume(call, output._kernel, 1, values)
