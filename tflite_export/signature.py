@@ -49,7 +49,7 @@ def read_signature(model):
             batch size is fixed to another number than 1.
     """
     functional = as_functional(model)
-    inputs = tuple(_port(tensor.name, tensor, model) for tensor in functional.inputs)
+    inputs = tuple(_port(_input_name(tensor), tensor, model) for tensor in functional.inputs)
     outputs = zip(_unique(functional.output_names), functional.outputs, strict=True)
     return Signature(inputs, tuple(_port(name, tensor, model) for name, tensor in outputs))
 
@@ -65,7 +65,7 @@ def call(model, tensors):
         The output tensors in the order of `Signature.outputs`.
     """
     functional = as_functional(model)
-    inputs = tree.pack_sequence_as(functional.input, [tensors[tensor.name] for tensor in functional.inputs])
+    inputs = tree.pack_sequence_as(functional.input, [tensors[_input_name(tensor)] for tensor in functional.inputs])
     return tree.flatten(functional(inputs, training=False))
 
 
@@ -115,3 +115,8 @@ def _unique(names):
             candidate = f"{name}_{count}"
         unique.append(candidate)
     return unique
+
+
+def _input_name(tensor):
+    """The name of the input layer: that of an unnamed symbolic tensor is another one after saving and loading."""
+    return tensor._keras_history.operation.name

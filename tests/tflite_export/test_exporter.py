@@ -336,3 +336,13 @@ def test_import_does_not_load_a_framework():
         "sys.exit(any(name in sys.modules for name in ('keras', 'tensorflow')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_inputs_without_a_name_of_their_own(tmp_path):
+    # Keras counts unnamed tensors, so that their names differ from process to process.
+    inputs = [keras.Input((4,)), keras.Input((3,))]
+    model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Concatenate()(inputs)))
+    rng = np.random.default_rng(0)
+    data = [rng.normal(size=(20, size)).astype("float32") for size in (4, 3)]
+    result = export(model, tmp_path, quantization="int8", representative_data=data)
+    assert result["int8"].mean_abs_error < 0.05 * result["int8"].outputs[0].span
