@@ -17,8 +17,9 @@ class GrowthPolicy:
         rate: The share of each group's units, those of highest saliency, that get a sibling at one edit, in (0, 1].
         new_units: How new units are made, see `cgap_keras.apply`.
         noise: The noise on their incoming weights, relative to their parent's standard deviation. Without any, siblings
-            stay equal for ever. `benchmarks/new_unit_noise.py` chose the default: 0.5 is better than 0 and 0.1, and 1.0
-            no better than that by more than seeds differ.
+            stay equal for ever. The default was picked by hand in early trials. `benchmarks/new_unit_noise.py`, run
+            afterwards, gives 97.2, 97.4, 97.8, 98.0 % for 0, 0.1, 0.5, 1.0 (means of four seeds, which differ by as
+            much): it favours noise over none, ranks 1.0 first, and does not settle the value.
     """
 
     capacity: int
