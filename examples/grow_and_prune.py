@@ -64,8 +64,8 @@ flags.DEFINE_enum("verbose", "2", ["0", "1", "2"], "What training prints: nothin
 def main(argv):
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # With oneDNN, training the narrow ResNet-20 on 5,000 images of CIFAR-10 ended in heap corruption in three runs of
-    # three; on 300 images in none of three. Without oneDNN one run on 5,000 and one on 2,000 trained through. The cause is
-    # not known.
+    # three; on 300 images in none of three. Without oneDNN one run on 5,000 and one on 2,000 trained through. The
+    # cause is not known.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     try:
         check_flags(argv)
