@@ -6,6 +6,7 @@ stores a graph.
 """
 
 import dataclasses
+import inspect
 from collections.abc import Hashable
 
 import keras
@@ -37,7 +38,7 @@ class Call:
         operation: The `keras.Layer` or `keras.Operation` that is called.
         args: The positional arguments of the call, with an `Edge` in the place of each tensor.
         kwargs: The keyword arguments of the call, likewise.
-        inputs: The edges among the arguments, in order.
+        inputs: The edges among the arguments, in the order in which the operation's `call` lists its parameters.
         outputs: The edges that come out, flat.
     """
 
@@ -47,6 +48,11 @@ class Call:
     kwargs: dict
     inputs: tuple
     outputs: tuple
+
+    @property
+    def arguments(self):
+        """The arguments by the names of the parameters that they are given for."""
+        return _bind(self.operation, self.args, self.kwargs)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +64,7 @@ class Graph:
     outputs: tuple
 
 
-def trace(model):
+def trace(model, inputs=None, prefix=""):
     """Lays a functional model out as a flat sequence of calls.
 
     Nested functional and Sequential models are entered; their layers appear in the place of the nested call, with the
@@ -66,6 +72,8 @@ def trace(model):
 
     Args:
         model: A built functional or Sequential `keras.Model`.
+        inputs: Edges whose shapes go in, for a model that is called inside another. Defaults to the model's own inputs.
+        prefix: What stands in front of every path.
 
     Returns:
         A `Graph`.
@@ -81,9 +89,11 @@ def trace(model):
     ```
     """
     functional = as_functional(model)
-    inputs = tuple(_edge(tensor, ("input", i)) for i, tensor in enumerate(functional.inputs))
+    if inputs is None:
+        inputs = [_edge(tensor, None) for tensor in functional.inputs]
+    inputs = tuple(dataclasses.replace(edge, key=("input", i)) for i, edge in enumerate(inputs))
     calls = []
-    outputs = _enter(functional, inputs, "", (), calls)
+    outputs = _enter(functional, inputs, prefix, (), calls)
     return Graph(inputs, tuple(calls), tuple(outputs))
 
 
@@ -120,6 +130,16 @@ def is_nested_model(operation):
     return isinstance(operation, keras.Sequential) or is_functional(operation)
 
 
+def is_model_over_time(operation):
+    """Whether an operation runs a model at every step of a time axis, so that an edit reaches the layers inside."""
+    return isinstance(operation, keras.layers.TimeDistributed) and is_nested_model(operation.layer)
+
+
+def without_time(shape):
+    """The shape of one step of a sequence."""
+    return (shape[0], *shape[2:])
+
+
 def ordered_nodes(functional):
     """The nodes of a functional model in the order in which Keras runs them, inputs left out."""
     by_depth = functional._nodes_by_depth
@@ -147,9 +167,25 @@ def _enter(functional, inputs, prefix, scope, calls):
             outputs = _enter(as_functional(operation), node_inputs, f"{path}/", key, calls)
         else:
             outputs = _output_edges(node, node_inputs, args, kwargs, key)
-            calls.append(Call(path, operation, args, kwargs, node_inputs, outputs))
+            calls.append(Call(path, operation, args, kwargs, _in_order(operation, args, kwargs, node_inputs), outputs))
         edges.update((id(tensor), edge) for tensor, edge in zip(node.outputs, outputs, strict=True))
     return [edges[id(tensor)] for tensor in functional.outputs]
+
+
+def _in_order(operation, args, kwargs, inputs):
+    """Keras keeps tensors given by name in the order of the alphabet."""
+    if len(inputs) < 2 or not kwargs:
+        return inputs
+    return tuple(edges_among(list(_bind(operation, args, kwargs).values())))
+
+
+def _bind(operation, args, kwargs):
+    return inspect.signature(operation.call).bind(*args, **kwargs).arguments
+
+
+def edges_among(arguments):
+    """The edges in some nested arguments, in order."""
+    return [leaf for leaf in tree.flatten(arguments) if isinstance(leaf, Edge)]
 
 
 def _output_edges(node, inputs, args, kwargs, key):

@@ -7,8 +7,8 @@ import numpy as np
 
 from cgap_keras.structure import rules  # noqa: F401  (fills the table of rules)
 from cgap_keras.structure.graph import trace
+from cgap_keras.structure.labelling import label_graph
 from cgap_keras.structure.layout import FIXED, Run, parse_runs, resize_runs
-from cgap_keras.structure.registry import rule_for
 from cgap_keras.structure.tracer import Tracer, fixed_labels
 
 
@@ -164,34 +164,10 @@ def _free_path(path, taken):
 
 def _trace_labels(graph):
     tracer = Tracer()
-    labels = {edge.key: fixed_labels(len(edge.shape)) for edge in graph.inputs}
-    for call in graph.calls:
-        outputs = _apply_rule(call, [labels[edge.key] for edge in call.inputs], tracer)
-        labels.update((edge.key, x) for edge, x in zip(call.outputs, outputs, strict=True))
-    for edge in graph.outputs:
-        tracer.units.freeze(labels[edge.key], "it is an output of the model, whose width is the user's.")
+    outputs = label_graph(graph, [fixed_labels(len(edge.shape)) for edge in graph.inputs], tracer)
+    for labels in outputs:
+        tracer.units.freeze(labels, "it is an output of the model, whose width is the user's.")
     return tracer
-
-
-def _apply_rule(call, labels, tracer):
-    rule, kind = rule_for(call.operation), type(call.operation).__name__
-    unknown = [fixed_labels(len(edge.shape)) for edge in call.outputs]
-    if rule is None:
-        for x in labels:
-            tracer.units.freeze(
-                x,
-                f"`{call.path}` ({kind}) reads it, and no rule says what {kind} does with channels; "
-                f"`cgap_keras.register_rule({kind})` would free it.",
-            )
-        return unknown
-    outputs = rule(call, labels, tracer)
-    stray = [v.name for v in getattr(call.operation, "weights", ()) if id(v) not in tracer.bound]
-    if stray:
-        for x in (*labels, *outputs):
-            tracer.units.freeze(
-                x, f"`{call.path}` ({kind}) has weights that its rule does not know: {', '.join(stray)}."
-            )
-    return outputs
 
 
 class _Classes:
@@ -203,24 +179,26 @@ class _Classes:
 
     def __init__(self, tracer):
         self._units = tracer.units
-        self._all = tracer.units.find(np.arange(tracer.units.count))
+        # The last entry of each table is that of `FIXED`.
+        self._all = np.append(tracer.units.find(np.arange(tracer.units.count)), FIXED)
         part = np.zeros(tracer.units.count, np.int64)
         first = np.full(tracer.units.count, np.iinfo(np.int64).max)
         offset, parts = 0, 1
         for bound in tracer.axes.values():
             roots = self._all[bound.labels[bound.labels != FIXED]]
             members, places, counts = np.unique(roots, return_index=True, return_counts=True)
-            _, refined = np.unique(np.stack([part[members], counts]), axis=1, return_inverse=True)
+            # Pairs of part and count as one number each: sorting rows is many times slower.
+            _, refined = np.unique(part[members] * (len(roots) + 1) + counts, return_inverse=True)
             part[members] = parts + refined
             parts += len(members) + 1
             first[members] = np.minimum(first[members], offset + places)
             offset += len(bound.labels)
-        self._sort(np.unique(self._all), part, first)
+        self._sort(np.unique(self._all[:-1]), part, first)
 
     def _sort(self, roots, part, first):
         order = roots[np.argsort(first[roots], kind="stable")]
         group_of_part, ranks = {}, []
-        self.group_of, self.rank_of = np.full(len(part), FIXED), np.zeros(len(part), np.int64)
+        self.group_of, self.rank_of = np.full(len(part) + 1, FIXED), np.zeros(len(part) + 1, np.int64)
         for root in order:
             group = group_of_part.setdefault(int(part[root]), len(group_of_part))
             if group == len(ranks):
@@ -231,8 +209,8 @@ class _Classes:
 
     def locate(self, labels):
         """The group and the rank in it of each label."""
-        roots = np.where(labels == FIXED, FIXED, self._all[labels] if len(self._all) else FIXED)
-        return np.where(roots == FIXED, FIXED, self.group_of[roots]), np.where(roots == FIXED, 0, self.rank_of[roots])
+        roots = self._all[labels]
+        return self.group_of[roots], self.rank_of[roots]
 
 
 class _Draft:

@@ -35,6 +35,7 @@ class Tracer:
         self.units = Units()
         self.axes = {}
         self.sizes = {}
+        self._templates = {}
         self.bound = set()
         self._scope = ()
 
@@ -62,8 +63,13 @@ class Tracer:
 
         A shared layer makes the same units at each of its calls.
         """
-        known = self.axes.get(_axis_id(variable, axis))
-        return known.labels if known else self.units.new(variable.shape[axis])
+        known = self.known(variable, axis)
+        return self.units.new(variable.shape[axis]) if known is None else known
+
+    def known(self, variable, axis):
+        """The labels along an axis of a variable, or `None` if no rule has spoken of it."""
+        bound = self.axes.get(_axis_id(variable, axis))
+        return bound.labels if bound else None
 
     def size(self, call, key, template):
         """A configuration key of the layer holds a width.
@@ -75,6 +81,11 @@ class Tracer:
                 such arrays in the place of the sizes that an edit changes.
         """
         self.sizes[call.path, (*self._scope, key)] = template
+        known = self._templates.setdefault((id(call.operation), *self._scope, key), template)
+        reason = f"`{call.path}` is called on other channels, and its `{key}` can only follow the ones or the others."
+        for left, right in zip(*map(_entries, (known, template)), strict=True):
+            if np.ndim(left) or np.ndim(right):
+                self.tie(*(x if np.ndim(x) else np.full(1, FIXED) for x in (left, right)), reason)
 
     @contextlib.contextmanager
     def inside(self, *keys):
@@ -139,11 +150,23 @@ def fixed_labels(rank):
     return np.full((1,) * rank, FIXED, np.int64)
 
 
+def varies(labels, shape, axis):
+    """Whether units lie along an axis of a tensor.
+
+    The only unit of a group may lie along any axis of size 1: its label alone does not tell.
+    """
+    return labels.shape[axis] > 1 or (shape[axis] == 1 and labels.size == 1 and labels.flat[0] != FIXED)
+
+
 def spread(vector, axis, rank):
     """The labels of a tensor of `rank` axes whose units lie along `axis`."""
     shape = [1] * rank
     shape[axis] = len(vector)
     return np.reshape(vector, shape)
+
+
+def _entries(template):
+    return template if isinstance(template, tuple) else (template,)
 
 
 def _axis_id(variable, axis):

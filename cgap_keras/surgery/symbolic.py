@@ -14,7 +14,13 @@ import random
 import keras
 from keras import tree
 
-from cgap_keras.structure.graph import as_functional, is_nested_model, ordered_nodes
+from cgap_keras.structure.graph import (
+    as_functional,
+    is_model_over_time,
+    is_nested_model,
+    ordered_nodes,
+    without_time,
+)
 
 
 @dataclasses.dataclass
@@ -25,7 +31,7 @@ class Draft:
         layers: `(live layer, draft layer)` pairs.
         tensors: `(live symbolic tensor, new shape)` pairs.
         inputs: `(live input layer, new batch shape)` pairs, of nested models.
-        stacks: `(live Sequential, new input shape)` pairs, of nested models.
+        stacks: `(live layer, new input shape)` pairs, of Sequential and `TimeDistributed` layers.
     """
 
     layers: list = dataclasses.field(default_factory=list)
@@ -82,6 +88,10 @@ def remake(operation, sizes=None):
         operation: A `keras.Layer` or another operation.
         sizes: `{path into its configuration: new value}`. Defaults to no change.
     """
+    if isinstance(operation, keras.layers.Lambda):
+        return _remake_lambda(operation)
+    if not isinstance(operation, keras.Layer) and not sizes:
+        return _copy_operation(operation)
     config = live_config(operation) if isinstance(operation, keras.Layer) else operation.get_config()
     for (*outer, last), value in (sizes or {}).items():
         functools.reduce(operator.getitem, outer, config)[last] = value
@@ -90,6 +100,19 @@ def remake(operation, sizes=None):
         # Keras saves a class without a `get_config` by the arguments it was made with, if all of them are plain values.
         own = {name: config[name] for name in known.config if (name,) in (sizes or {})}
         vars(new)["_auto_config"] = type(known)(**{**known.config, **own})
+    return new
+
+
+def _remake_lambda(layer):
+    """Its `from_config` takes serialised functions alone, and runs them only where told that they are safe."""
+    own = (layer.function, layer._output_shape, layer.mask, layer.arguments)
+    return type(layer)(*own, **keras.Layer.get_config(layer))
+
+
+def _copy_operation(operation):
+    """An operation without a place in any graph: it has no state, and may hold an array, of which Keras has no form."""
+    new = object.__new__(type(operation))
+    vars(new).update(vars(operation), _inbound_nodes=[], _outbound_nodes=[])
     return new
 
 
@@ -106,11 +129,20 @@ def live_config(layer):
             config[key] = layer.dtype_policy
         elif isinstance(own, keras.Layer) or _is_serialized_layer(value):
             # Without the shapes that it was built on, or it would be built on them again.
-            config[key] = {name: part for name, part in value.items() if name != "build_config"}
+            config[key] = _without_shapes(value)
         elif isinstance(value, dict) and "class_name" in value and hasattr(layer, key):
             config[key] = own
         elif isinstance(value, str) and callable(own):
             config[key] = own
+    return config
+
+
+def _without_shapes(config):
+    """The configuration of a layer, and of those inside it, without the shapes that they were built on."""
+    if isinstance(config, list):
+        return [_without_shapes(part) for part in config]
+    if isinstance(config, dict):
+        return {name: _without_shapes(part) for name, part in config.items() if name != "build_config"}
     return config
 
 
@@ -129,7 +161,10 @@ def _run(functional, inputs, prefix, sizes, drafts, draft):
             continue
         path = f"{prefix}{node.operation.name}"
         if is_nested_model(node.operation):
-            outputs = _run_nested(node, f"{path}/", tensors, sizes, drafts, draft)
+            reached = [tensors[id(tensor)] for tensor in node.input_tensors]
+            outputs = _run_nested(node.operation, node.input_tensors, reached, f"{path}/", sizes, drafts, draft)
+        elif is_model_over_time(node.operation):
+            outputs = _run_over_time(node, f"{path}/", tensors, sizes, drafts, draft)
         else:
             outputs = _run_node(node, path, tensors, sizes, drafts, draft)
         for old, new in zip(node.outputs, outputs, strict=True):
@@ -139,17 +174,28 @@ def _run(functional, inputs, prefix, sizes, drafts, draft):
     return [tensors[id(tensor)] for tensor in functional.outputs]
 
 
-def _run_nested(node, prefix, tensors, sizes, drafts, draft):
-    functional, reached = as_functional(node.operation), [tensors[id(tensor)] for tensor in node.input_tensors]
-    triples = list(zip(functional.inputs, node.input_tensors, reached, strict=True))
-    edited = [_stand_in(own, _edited_shape(own.shape, called.shape, new.shape)) for own, called, new in triples]
+def _run_nested(nested, called, reached, prefix, sizes, drafts, draft):
+    """Runs a nested model that was called on some tensors and is now reached by others."""
+    functional = as_functional(nested)
+    triples = list(zip(functional.inputs, called, reached, strict=True))
+    edited = [_stand_in(own, _edited_shape(own.shape, old.shape, new.shape)) for own, old, new in triples]
     outputs = _run(functional, edited, prefix, sizes, drafts, draft)
-    if isinstance(node.operation, keras.Sequential) and edited[0].shape != functional.inputs[0].shape:
-        draft.stacks.append((node.operation, edited[0].shape))
-    if any(own.shape != called.shape for own, called, _ in triples):
+    if isinstance(nested, keras.Sequential) and edited[0].shape != functional.inputs[0].shape:
+        draft.stacks.append((nested, edited[0].shape))
+    if any(own.shape != old.shape for own, old, _ in triples):
         # Called on other shapes than the ones it was made with: what comes out takes another run, that changes nothing.
         outputs = _run(functional, reached, prefix, sizes, drafts, Draft())
     return outputs
+
+
+def _run_over_time(node, prefix, tensors, sizes, drafts, draft):
+    """Runs the model inside a `TimeDistributed` layer on one step."""
+    called, reached = node.input_tensors[0], tensors[id(node.input_tensors[0])]
+    steps = [_stand_in(tensor, without_time(tensor.shape)) for tensor in (called, reached)]
+    outputs = _run_nested(node.operation.layer, steps[:1], steps[1:], prefix, sizes, drafts, draft)
+    if reached.shape != called.shape:
+        draft.stacks.append((node.operation, reached.shape))
+    return [_stand_in(out, (out.shape[0], reached.shape[1], *out.shape[1:])) for out in outputs]
 
 
 def _run_node(node, path, tensors, sizes, drafts, draft):

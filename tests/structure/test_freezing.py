@@ -1,12 +1,13 @@
 """What `find_groups` will not touch, and what it says about it."""
 
 import keras
+import numpy as np
 import pytest
 from keras import layers
 
 from cgap_keras import find_groups
 from cgap_keras.structure import find_variables
-from tests.graphs import Reverse
+from tests.graphs import Reverse, Unknown
 from tests.models import build, facts_of_layers
 
 pytestmark = pytest.mark.usefixtures("quick_weights")
@@ -26,11 +27,16 @@ def test_a_sum_with_the_input_freezes():
     assert "`skip`" in find_groups(model)[0].frozen
 
 
-@pytest.mark.parametrize(("kind", "words"), [("roll", "no rule says"), ("mean", "`mean`")])
+@pytest.mark.parametrize(("kind", "words"), [("diagonal", "no rule says"), ("roll", "`roll`"), ("mean", "`mean")])
 def test_an_operation_that_mixes_units_freezes(kind, words):
     image = keras.Input((4, 4, 2))
     x = layers.Conv2D(4, 1, name="conv")(image)
-    x = keras.ops.roll(x, 1, axis=-1) if kind == "roll" else x + keras.ops.mean(x, axis=-1, keepdims=True)
+    mixed = {
+        "diagonal": lambda: keras.ops.diagonal(x, axis1=1, axis2=3),
+        "roll": lambda: keras.ops.roll(x, 1, axis=-1),
+        "mean": lambda: x + keras.ops.mean(x, axis=-1, keepdims=True),
+    }
+    x = mixed[kind]()
     model = keras.Model(image, layers.Dense(3, name="out")(layers.Flatten()(x)))
     groups = find_groups(model)
     assert groups[0].name == "conv" and words in groups[0].frozen
@@ -103,7 +109,7 @@ def test_concatenation_along_the_image_ties_the_channels():
     beside = layers.Concatenate(axis=2, name="beside")([layers.Conv2D(2, 1, name="a")(image), image])
     x = layers.Conv2D(2, 1, name="c")(beside)
     groups = find_groups(keras.Model(image, layers.Dense(3, name="out")(layers.GlobalAveragePooling2D()(x))))
-    assert "`c`" in groups[0].frozen
+    assert "`beside`" in groups[0].frozen
 
 
 def test_concatenations_along_an_unknown_axis_meet():
@@ -117,7 +123,88 @@ def test_concatenations_along_an_unknown_axis_meet():
 
 def test_a_model_in_which_nothing_has_a_rule():
     sequence = keras.Input((4, 3))
-    assert find_groups(keras.Model(sequence, layers.RNN(layers.LSTMCell(2))(sequence))) == ()
+    assert find_groups(keras.Model(sequence, Unknown()(sequence))) == ()
+
+
+def test_a_function_of_the_users_own_freezes():
+    vector = keras.Input((5,))
+    x = layers.Lambda(lambda x: 2 * x, name="double")(layers.Dense(4, name="a")(vector))
+    reason = frozen_of(vector, x)["a"]
+    assert "`double` (Lambda)" in reason and "make it a layer" in reason
+
+
+def test_a_recurrent_layer_that_keeps_its_states_freezes():
+    sequence = keras.Input(batch_shape=(2, 5, 3))
+    x = layers.LSTM(4, stateful=True, name="b")(layers.Dense(4, name="a")(sequence))
+    frozen = frozen_of(sequence, x)
+    assert "stateful" in frozen["a"] and "b" not in frozen
+
+
+@pytest.mark.parametrize("mode", ["int8", "int4", "float8"])
+@pytest.mark.parametrize("kind", ["Dense", "MultiHeadAttention"])
+def test_a_quantized_layer_is_refused_by_name(kind, mode):
+    sequence = keras.Input((5, 4))
+    x = layers.Dense(6, name="a")(sequence)
+    layer = layers.Dense(6, name="q") if kind == "Dense" else layers.MultiHeadAttention(2, 4, name="q")
+    x = layer(x) if kind == "Dense" else layer(x, x)
+    x = layers.Dense(4, name="b")(x)
+    for part in layer._flatten_layers():
+        if isinstance(part, (layers.Dense, layers.EinsumDense)):
+            part.quantize(mode)
+    frozen = frozen_of(sequence, x)
+    assert f"`q` ({kind}) is quantized ({mode})" in frozen["a"] and frozen["b"] is None
+
+
+def test_a_mask_made_of_units_freezes_them_and_no_others():
+    sequence = keras.Input((5, 4))
+    mask = keras.ops.greater(layers.Dense(5, name="m")(sequence[:, 0]), 0)
+    x = layers.LSTM(6, name="r")(layers.Dense(8, name="a")(sequence), mask=mask)
+    frozen = frozen_of(sequence, x)
+    assert "`r` takes a mask" in frozen["m"] and frozen["a"] is frozen["r"] is None
+
+
+def test_units_that_are_looked_up_as_tokens_freeze():
+    vector = keras.Input((5,))
+    tokens = keras.ops.cast(layers.Dense(4, activation="relu", name="a")(vector), "int32")
+    x = layers.Flatten()(layers.Embedding(100, 3, name="table")(tokens))
+    frozen = frozen_of(vector, x)
+    assert "`table` looks tokens up" in frozen["a"]
+
+
+@pytest.mark.parametrize("kind", ["MultiHeadAttention", "GroupQueryAttention"])
+def test_scores_that_are_an_output_freeze_the_heads(kind):
+    sequence = keras.Input((5, 4))
+    sizes = (4, 3) if kind == "MultiHeadAttention" else (3, 4, 2)
+    attend = getattr(layers, kind)(*sizes, name="attend")
+    x, scores = attend(sequence, sequence, return_attention_scores=True)
+    groups = find_groups(keras.Model(sequence, [layers.Dense(3)(x), scores]))
+    heads = next(group for group in groups if any(key.key[0].startswith("num_") for key in group.size_keys))
+    assert "output of the model" in heads.frozen
+
+
+@pytest.mark.parametrize("units", [1, 4])
+def test_a_sum_over_units_freezes_one_unit_as_well_as_many(units):
+    sequence = keras.Input((5, 3))
+    x = layers.Dense(units, name="a")(sequence)
+    for mix in (
+        layers.Softmax(name="mix"),
+        lambda x: keras.ops.mean(x, -1, keepdims=True),
+        lambda x: keras.ops.cumsum(x, -1),
+    ):
+        frozen = frozen_of(sequence, layers.Dense(3)(mix(x)))
+        assert frozen["a"] is not None
+
+
+def test_bounds_for_each_channel_freeze():
+    vector = keras.Input((5,))
+    x = keras.ops.clip(layers.Dense(4, name="a")(vector), np.array([-1.0, -2.0, -3.0, -4.0]), 1.0)
+    assert "bounds" in frozen_of(vector, x)["a"]
+
+
+def frozen_of(inputs, x):
+    """`{group: reason}` of a model with a classifier behind `x`."""
+    x = layers.Flatten()(x) if len(x.shape) > 2 else x
+    return {group.name: group.frozen for group in find_groups(keras.Model(inputs, layers.Dense(3, name="out")(x)))}
 
 
 def test_a_shared_layer_on_other_channels_is_frozen():

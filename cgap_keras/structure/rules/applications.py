@@ -1,12 +1,14 @@
 """Layers that `keras.applications` defines for itself."""
 
-from keras.src.applications import convnext
+from keras.src.applications import convnext, inception_resnet_v2
 
 from cgap_keras.structure.registry import rule
 from cgap_keras.structure.rules.elementwise import elementwise
+from cgap_keras.structure.rules.merging import elementwise_merge
 from cgap_keras.structure.tracer import spread
 
 rule(convnext.StochasticDepth)(elementwise)
+rule(inception_resnet_v2.CustomScaleLayer)(elementwise_merge)
 
 
 @rule(convnext.LayerScale)

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from cgap_keras.structure.labelling import refuse
 from cgap_keras.structure.registry import rule
 from cgap_keras.structure.tracer import fixed_labels, spread
 
@@ -17,50 +18,71 @@ def multi_head_attention(call, labels, tracer):
     the heads alone).
     """
     layer = call.operation
-    query, value, key = (*labels, labels[1])[:3] if len(labels) < 3 else labels[:3]
-    sizes = [edge.shape[-1] for edge in call.inputs]
-    reason = f"`{call.path}` sees it at some places of its input and something of fixed width at others."
-    parts = [("_query_dense", query, sizes[0]), ("_key_dense", key, sizes[-1] if len(labels) > 2 else sizes[1])]
-    parts.append(("_value_dense", value, sizes[1]))
-    if getattr(layer, "_use_gate", False):
-        return _freeze_all(call, labels, tracer, "has a gate")
+    if len(layer._output_shape or ()) > 1:
+        return refuse(call, labels, tracer, "has an output of several axes; give it an `output_shape` of one.")
     heads = tracer.units_of(layer._query_dense._kernel, 1)
     tracer.size(call, "num_heads", heads)
-    for name, incoming, size in parts:
-        dense = getattr(layer, name)
-        tracer.consume(call, dense._kernel, 0, tracer.along(incoming, incoming.ndim - 1, size, reason))
-        tracer.produce(call, dense._kernel, 1, labels=heads)
-        tracer.carry(call, dense.bias, 0, heads)
-    values = tracer.produce(call, layer._value_dense._kernel, 2, key="value_dim")
-    tracer.carry(call, layer._value_dense.bias, 1, values)
+    values = tracer.units_of(layer._value_dense._kernel, 2)
+    tracer.size(call, "value_dim", values)
+    _project(call, labels, tracer, heads, heads, values)
     if keras.backend.backend() == "jax":
         tracer.units.freeze(values, f"JAX computes the attention of `{call.path}` for values as wide as keys alone.")
-    output = layer._output_dense
-    tracer.consume(call, output._kernel, 0, heads)
-    tracer.consume(call, output._kernel, 1, values)
-    return _attended(call, layer, labels, output, tracer)
+    return _attended(call, labels, tracer, heads, layer._output_shape)
 
 
-def _attended(call, layer, labels, output, tracer):
-    """The output, as wide as the query unless the layer says otherwise."""
-    rank = len(call.outputs[0].shape)
+@rule(layers.GroupQueryAttention)
+def group_query_attention(call, labels, tracer):
+    """A head of keys and values, with the heads of queries that share it, is a unit; the width of a head is fixed."""
+    layer = call.operation
+    shared = tracer.units_of(layer._key_dense._kernel, 1)
+    heads = np.repeat(shared, layer.num_repeats)
+    tracer.size(call, "num_key_value_heads", shared)
+    tracer.size(call, "num_query_heads", heads)
+    _project(call, labels, tracer, heads, shared, None)
+    return _attended(call, labels, tracer, heads, None)
+
+
+def _project(call, labels, tracer, heads, shared, values):
+    """Binds the kernels into the heads, and the axes of the output kernel that read them.
+
+    Args:
+        call: The call.
+        labels: The labels of query and value, and of the key where it is another tensor than the value.
+        tracer: The `Tracer`.
+        heads: The unit of each head of queries.
+        shared: The unit of each head of keys and values.
+        values: The unit of each feature of a value, or `None` where they keep their number.
+    """
+    layer, inputs = call.operation, list(zip(labels, call.inputs, strict=True))
+    query, value, key = (*inputs, inputs[1])[:3]
+    reason = f"`{call.path}` sees it at some places of its input and something of fixed width at others."
+    parts = [("query", query, heads), ("gate", query, heads), ("key", key, shared), ("value", value, shared)]
+    for name, (x, edge), units in parts:
+        dense = getattr(layer, f"_{name}_dense", None)
+        if dense is not None:
+            tracer.consume(call, dense._kernel, 0, tracer.along(x, x.ndim - 1, edge.shape[-1], reason))
+            tracer.produce(call, dense._kernel, 1, labels=units)
+            tracer.carry(call, dense.bias, 0, units)
+            if values is not None and name in ("gate", "value"):
+                tracer.produce(call, dense._kernel, 2, labels=values)
+                tracer.carry(call, dense.bias, 1, values)
+    tracer.consume(call, layer._output_dense._kernel, 0, heads)
+    if values is not None:
+        tracer.consume(call, layer._output_dense._kernel, 1, values)
+
+
+def _attended(call, labels, tracer, heads, output_shape):
+    """The output, as wide as the query unless the layer says otherwise, and the scores of each head."""
+    rank, output = len(call.outputs[0].shape), call.operation._output_dense
     units = tracer.produce(call, output._kernel, -1)
     tracer.carry(call, output.bias, -1, units)
-    if layer._output_shape:
-        if len(layer._output_shape) > 1:
-            return _freeze_all(call, labels, tracer, "has an output of several axes")
+    if output_shape:
         tracer.size(call, "output_shape", (units,))
     else:
         query = tracer.along(labels[0], labels[0].ndim - 1, len(units), "")
         tracer.tie(query, units, f"`{call.path}` returns what is as wide as its query, which has a fixed width.")
-    scores = [fixed_labels(len(edge.shape)) for edge in call.outputs[1:]]
+    scores = [spread(heads, 1, len(edge.shape)) for edge in call.outputs[1:]]
     return [spread(units, rank - 1, rank), *scores]
-
-
-def _freeze_all(call, labels, tracer, why):
-    for x in (*labels, *(axis.labels for axis in list(tracer.axes.values()) if axis.layer == call.path)):
-        tracer.units.freeze(np.asarray(x), f"`{call.path}` {why}, which no rule describes.")
-    return [fixed_labels(len(edge.shape)) for edge in call.outputs]
 
 
 @rule(layers.Attention, layers.AdditiveAttention)

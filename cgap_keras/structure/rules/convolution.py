@@ -1,5 +1,6 @@
 """Convolutions."""
 
+import keras
 import numpy as np
 from keras import layers
 
@@ -67,8 +68,8 @@ def depthwise_convolution(call, labels, tracer):
 
 def channel_axis(call):
     """The axis of the channels in the data of a convolution or pooling layer."""
-    first = getattr(call.operation, "data_format", "channels_last") == "channels_first"
-    return 1 if first else len(call.inputs[0].shape) - 1
+    data_format = getattr(call.operation, "data_format", "channels_last") or keras.config.image_data_format()
+    return 1 if data_format == "channels_first" else len(call.inputs[0].shape) - 1
 
 
 def read_channels(call, labels, tracer):

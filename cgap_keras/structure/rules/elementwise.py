@@ -1,9 +1,14 @@
 """Layers and activations that treat every element apart."""
 
 import keras
+import numpy as np
 from keras import activations, layers
 
+from cgap_keras.structure.labelling import refuse
+from cgap_keras.structure.layout import FIXED
 from cgap_keras.structure.registry import rule
+from cgap_keras.structure.rules.reshaping import shape_template
+from cgap_keras.structure.tracer import varies
 
 ELEMENTWISE_ACTIVATIONS = frozenset(
     getattr(activations, name)
@@ -22,39 +27,61 @@ ELEMENTWISE_ACTIVATIONS = frozenset(
     layers.ELU,
     layers.Identity,
     layers.ActivityRegularization,
-    layers.Dropout,
-    layers.AlphaDropout,
     layers.GaussianDropout,
     layers.GaussianNoise,
     layers.SpatialDropout1D,
     layers.SpatialDropout2D,
     layers.SpatialDropout3D,
+    layers.RandomBrightness,
 )
 def elementwise(call, labels, tracer):
     """Every element stays with its unit."""
     return [labels[0]]
 
 
+@rule(layers.Dropout, layers.AlphaDropout)
+def dropout(call, labels, tracer):
+    """Every element stays with its unit; the shape of the noise may hold the widths."""
+    noise = call.operation.noise_shape
+    if noise is not None:
+        template = shape_template(labels[0], call.inputs[0].shape)
+        sizes = tuple(x if x in (None, 1) else size for x, size in zip(noise, template, strict=True))
+        tracer.size(call, "noise_shape", sizes)
+    return [labels[0]]
+
+
+@rule(layers.Masking)
+def masking(call, labels, tracer):
+    """Steps at which all features have one value are hidden from the layers behind; copies change none."""
+    if np.ndim(call.operation.mask_value):
+        tracer.units.freeze(labels[0], f"`{call.path}` compares it with values of fixed width; use one for all.")
+    return [labels[0]]
+
+
 @rule(layers.PReLU)
 def parametric_relu(call, labels, tracer):
     """A slope for every place of the input, but for the axes that share one."""
-    alpha = call.operation.alpha
-    for axis in range(1, len(call.inputs[0].shape)):
-        size = alpha.shape[axis - 1]
-        if labels[0].shape[axis] > 1 and size > 1:
+    alpha, shape = call.operation.alpha, call.inputs[0].shape
+    for axis in range(1, len(shape)):
+        units, size = np.full(alpha.shape[axis - 1], FIXED), shape[axis]
+        if varies(labels[0], shape, axis) and len(units) == size and axis not in (call.operation.shared_axes or ()):
             reason = f"`{call.path}` sees it at some places of its input and something of fixed width at others."
-            tracer.carry(call, alpha, axis - 1, tracer.along(labels[0], axis, size, reason))
-    tracer.bound.add(id(alpha))
+            units = tracer.along(labels[0], axis, size, reason)
+        tracer.carry(call, alpha, axis - 1, units)
     return [labels[0]]
 
 
 @rule(layers.Softmax)
 def softmax(call, labels, tracer):
     """Every element is divided by a sum along an axis."""
-    axes = call.operation.axis if isinstance(call.operation.axis, (list, tuple)) else [call.operation.axis]
-    if any(labels[0].shape[axis] > 1 for axis in axes):
-        tracer.units.freeze(labels[0], f"`{call.path}` takes a softmax over it, to which every unit contributes.")
+    freeze_along(call, np.atleast_1d(call.operation.axis), labels[0], tracer, "takes a softmax over it")
     return [labels[0]]
+
+
+def freeze_along(call, axes, labels, tracer, what):
+    """Freezes the units of a call's input if they lie along one of some axes, because their number would count."""
+    if any(varies(labels, call.inputs[0].shape, axis) for axis in axes):
+        tracer.units.freeze(labels, f"`{call.path}` {what}, to which every unit contributes.")
 
 
 @rule(layers.Rescaling)
@@ -67,6 +94,12 @@ def rescaling(call, labels, tracer):
     return [labels[0]]
 
 
+@rule(layers.Lambda)
+def function_of_the_users(call, labels, tracer):
+    """Nothing is known of what the function does."""
+    return refuse(call, labels, tracer, "runs a function of your own; make it a layer, and register a rule for that.")
+
+
 @rule(layers.Activation)
 def activation(call, labels, tracer):
     """As the activation function does."""
@@ -74,11 +107,13 @@ def activation(call, labels, tracer):
 
 
 def apply_activation(call, labels, tracer):
-    """The labels after the layer's activation function.
+    """The labels after the layer's activation function."""
+    freeze_unless_elementwise(call, call.operation.activation, labels, tracer)
+    return labels
 
-    A function that is not known to treat every element apart (softmax, a function of the user's) freezes what it reads.
-    """
-    function = call.operation.activation
+
+def freeze_unless_elementwise(call, function, labels, tracer):
+    """Freezes what a function reads that is not known to treat every element apart: a softmax, one of the user's."""
     if function is not None and function not in ELEMENTWISE_ACTIVATIONS:
         name = getattr(function, "__name__", None) or type(function).__name__
         tracer.units.freeze(
@@ -86,4 +121,3 @@ def apply_activation(call, labels, tracer):
             f"the activation `{name}` of `{call.path}` may mix channels; use an elementwise one such as "
             f"`{keras.activations.relu.__name__}` here.",
         )
-    return labels

@@ -3,6 +3,7 @@
 import numpy as np
 from keras import layers
 
+from cgap_keras.structure.graph import edges_among
 from cgap_keras.structure.layout import FIXED
 from cgap_keras.structure.registry import rule
 from cgap_keras.structure.tracer import fixed_labels
@@ -21,9 +22,21 @@ def concatenate(call, labels, tracer):
     sizes = [edge.shape[axis] for edge in call.inputs]
     if axis == 0 or None in sizes:
         return [_join(call, labels, tracer)]
+    _tie_beside(call, labels, axis, tracer)
     sized = [np.broadcast_to(x, _with_size(x.shape, axis, size)) for x, size in zip(labels, sizes, strict=True)]
     others = np.broadcast_shapes(*[_with_size(x.shape, axis, 1) for x in sized])
     return [np.concatenate([np.broadcast_to(x, _with_size(others, axis, x.shape[axis])) for x in sized], axis)]
+
+
+def _tie_beside(call, labels, axis, tracer):
+    """Ties units along the other axes than the one of the concatenation: there all tensors have one size."""
+    rows = []
+    for x, edge in zip(labels, call.inputs, strict=True):
+        row = np.take(x, [0], axis)
+        along = x.shape[axis] > 1 or edge.shape[axis] == 1
+        rows.append(fixed_labels(x.ndim) if row.size == 1 and along else row)
+    for row in rows[1:]:
+        tracer.tie(rows[0], row, f"`{call.path}` puts it beside something of fixed width.")
 
 
 def _join(call, labels, tracer):
@@ -36,10 +49,26 @@ def _join(call, labels, tracer):
     return joined
 
 
+def operands_of(call, labels):
+    """The `(labels, shape)` of every operand of an operation in order: tensors of the graph, numbers and arrays."""
+    known = {edge.key: x for edge, x in zip(call.inputs, labels, strict=True)}
+    operands = []
+    for value in (*call.args, *call.kwargs.values()):
+        edges = edges_among(value)
+        operands += [(known[edge.key], edge.shape) for edge in edges]
+        if not edges and value is not None:
+            operands.append((fixed_labels(np.ndim(value)), tuple(np.shape(value))))
+    return operands
+
+
 def merge(call, operands, tracer):
     """The labels of what elementwise arithmetic with broadcasting makes of some `(labels, shape)` operands."""
     rank = max(len(shape) for _, shape in operands)
-    padded = [(x.reshape(_pad_left(x.shape, rank, 1)), _pad_left(shape, rank, 1)) for x, shape in operands]
+    # A number goes with any width.
+    tensors = [(x, shape) for x, shape in operands if set(shape) - {1} or np.any(x != FIXED)]
+    if not tensors:
+        return fixed_labels(rank)
+    padded = [(x.reshape(_pad_left(x.shape, rank, 1)), _pad_left(shape, rank, 1)) for x, shape in tensors]
     merged, merged_shape = padded[0]
     for other, shape in padded[1:]:
         merged, merged_shape = _merge(call, merged, merged_shape, other, shape, tracer)
@@ -73,23 +102,3 @@ def _pad_left(shape, rank, value):
 
 def _with_size(shape, axis, size):
     return (*shape[:axis], size, *shape[axis + 1 :])
-
-
-@rule(layers.Dot)
-def dot(call, labels, tracer):
-    """Elements of two tensors meet along one axis of each, are multiplied and added up."""
-    axes = call.operation.axes
-    pair = (axes, axes) if isinstance(axes, int) else axes
-    left, right = (axis % len(edge.shape) for axis, edge in zip(pair, call.inputs, strict=True))
-    reason = f"`{call.path}` multiplies it with something of fixed width."
-    along = [
-        tracer.along(x, axis, edge.shape[axis], reason)
-        for x, axis, edge in zip(labels, (left, right), call.inputs, strict=True)
-    ]
-    tracer.tie(*along, reason)
-    # A sum of products counts the copies of a unit as often as there are.
-    tracer.units.mark_inexact(along[0])
-    for x, axis in zip(labels, (left, right), strict=True):
-        if any(size > 1 for i, size in enumerate(x.shape) if i != axis):
-            tracer.units.freeze(x, f"`{call.path}` multiplies it along an axis with units and keeps another.")
-    return [fixed_labels(len(call.outputs[0].shape))]

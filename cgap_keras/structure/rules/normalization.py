@@ -3,9 +3,10 @@
 import numpy as np
 from keras import layers
 
+from cgap_keras.structure.layout import FIXED
 from cgap_keras.structure.registry import rule
 from cgap_keras.structure.rules.convolution import tie_blocks
-from cgap_keras.structure.tracer import spread
+from cgap_keras.structure.tracer import spread, varies
 
 
 @rule(layers.BatchNormalization)
@@ -27,13 +28,13 @@ def across_axes(call, labels, tracer):
     axes = [axis % rank for axis in np.atleast_1d(layer.axis)]
     normalised = labels[0]
     for position, axis in enumerate(axes):
-        if normalised.shape[axis] > 1:
+        along = np.full(call.inputs[0].shape[axis], FIXED)
+        if varies(normalised, call.inputs[0].shape, axis):
             along = _along(call, normalised, axis, tracer)
             # Copies and missing units change the mean and the variance.
             tracer.units.mark_inexact(along)
-            for variable in layer.weights:
-                tracer.carry(call, variable, position, along)
-    tracer.bound.update(id(variable) for variable in layer.weights)
+        for variable in layer.weights:
+            tracer.carry(call, variable, position, along)
     return [normalised]
 
 
@@ -60,7 +61,7 @@ def group_normalization(call, labels, tracer):
 def unit_normalization(call, labels, tracer):
     """The length of whole axes becomes one; copies change it."""
     for axis in np.atleast_1d(call.operation.axis):
-        if labels[0].shape[axis] > 1:
+        if varies(labels[0], call.inputs[0].shape, axis):
             tracer.units.mark_inexact(labels[0])
     return [labels[0]]
 
@@ -68,7 +69,11 @@ def unit_normalization(call, labels, tracer):
 @rule(layers.Normalization)
 def fixed_normalization(call, labels, tracer):
     """The statistics belong to the data that the layer was adapted to, so their width is the data's."""
-    tracer.units.freeze(labels[0], f"`{call.path}` normalises it by statistics of fixed width; use BatchNormalization.")
+    shape = call.inputs[0].shape
+    if any(varies(labels[0], shape, axis) for axis in call.operation.axis):
+        tracer.units.freeze(
+            labels[0], f"`{call.path}` normalises it by statistics of fixed width; use BatchNormalization."
+        )
     tracer.bound.update(id(variable) for variable in call.operation.weights)
     return [labels[0]]
 

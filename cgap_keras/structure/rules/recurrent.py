@@ -1,95 +1,111 @@
-"""Recurrent layers: the gates of one unit are slices of one kernel, side by side."""
+"""Recurrent layers: cells that make units at each step, and the layers that run them along the time axis."""
 
 import dataclasses
 
 import numpy as np
-from keras import layers
+from keras import layers, tree
+from keras.src.layers.rnn.conv_lstm import ConvLSTMCell
 
+from cgap_keras.structure.labelling import apply_rule, refuse
 from cgap_keras.structure.registry import rule
-from cgap_keras.structure.rules.elementwise import ELEMENTWISE_ACTIVATIONS
-from cgap_keras.structure.tracer import fixed_labels, spread
-
-GATES = {layers.LSTM: 4, layers.GRU: 3, layers.SimpleRNN: 1}
+from cgap_keras.structure.rules.elementwise import freeze_unless_elementwise
+from cgap_keras.structure.tracer import spread
 
 
-@rule(layers.LSTM, layers.GRU, layers.SimpleRNN)
+@rule(layers.SimpleRNNCell, layers.GRUCell, layers.LSTMCell, ConvLSTMCell)
+def cell(call, labels, tracer):
+    """A kernel (features, gates * units) reads the input, a recurrent kernel (units, gates * units) the last state.
+
+    The gates of one unit are slices side by side.
+    """
+    part, rank = call.operation, len(call.inputs[0].shape)
+    axis = 1 if getattr(part, "data_format", None) == "channels_first" else rank - 1
+    reason = f"`{call.path}` sees it at some steps and something of fixed width at others."
+    tracer.consume(call, part.kernel, -2, tracer.along(labels[0], axis, call.inputs[0].shape[axis], reason))
+    units = tracer.units_of(part.recurrent_kernel, -2)
+    gates = np.tile(units, part.kernel.shape[-1] // len(units))
+    tracer.produce(call, part.kernel, -1, labels=gates)
+    tracer.size(call, "filters" if isinstance(part, ConvLSTMCell) else "units", units)
+    tracer.consume(call, part.recurrent_kernel, -2, units)
+    tracer.carry(call, part.recurrent_kernel, -1, gates)
+    tracer.carry(call, part.bias, -1, gates)
+    for name in ("activation", "recurrent_activation"):
+        freeze_unless_elementwise(call, getattr(part, name, None), units, tracer)
+    states = 1 if isinstance(part, layers.SimpleRNNCell | layers.GRUCell) else 2
+    return [spread(units, axis, rank)] * (1 + states)
+
+
+@rule(layers.StackedRNNCells)
+def stacked_cells(call, labels, tracer):
+    """Each cell reads the output of the one before it, and keeps states of its own."""
+    step, shape, states = labels[0], call.inputs[0].shape, []
+    for position, part in enumerate(call.operation.cells):
+        with tracer.inside("cells", position, "config"):
+            step, *own = _run_cell(call, part, step, shape, tracer)
+        states += own
+        shape = (*shape[:-1], _output_size(part))
+    return [step, *states]
+
+
+def _run_cell(call, part, step, shape, tracer):
+    """The labels of one step of a cell: its output, then its states."""
+    edge = dataclasses.replace(call.inputs[0], shape=shape)
+    states = len(tree.flatten(part.state_size))
+    inner = dataclasses.replace(call, operation=part, args=(edge,), kwargs={}, inputs=(edge,), outputs=(edge,))
+    return apply_rule(dataclasses.replace(inner, outputs=(edge,) * (1 + states)), [step], tracer)
+
+
+def _output_size(part):
+    size = getattr(part, "output_size", None) or part.state_size
+    return size if isinstance(size, int) else size[0]
+
+
+@rule(layers.LSTM, layers.GRU, layers.SimpleRNN, layers.ConvLSTM1D, layers.ConvLSTM2D, layers.ConvLSTM3D)
 def recurrent(call, labels, tracer):
-    """A kernel (features, gates * units) reads the input, a recurrent kernel (units, gates * units) the last state."""
-    layer = call.operation
-    units = trace_cell(call, layer.cell, GATES[_family(layer)], labels, tracer, key="units")
-    return [spread(units, len(edge.shape) - 1, len(edge.shape)) for edge in call.outputs]
+    """A cell whose configuration is the layer's own, at every step."""
+    return _along_time(call, labels, tracer)
 
 
-@rule(layers.ConvLSTM1D, layers.ConvLSTM2D, layers.ConvLSTM3D)
-def convolutional_recurrent(call, labels, tracer):
-    """As an LSTM, at every place of an image."""
-    layer = call.operation
-    units = trace_cell(call, layer.cell, 4, labels, tracer, key="filters")
-    first = layer.data_format == "channels_first"
-    state_rank = len(call.inputs[0].shape) - 1
-    axes = [(1 if first else state_rank - 1) + (len(edge.shape) - state_rank) for edge in call.outputs]
-    return [spread(units, axis, len(edge.shape)) for axis, edge in zip(axes, call.outputs, strict=True)]
+@rule(layers.RNN)
+def recurrent_around_a_cell(call, labels, tracer):
+    """A cell with a configuration of its own, at every step."""
+    with tracer.inside("cell", "config"):
+        return _along_time(call, labels, tracer)
+
+
+def _along_time(call, labels, tracer):
+    """The sequence, the last step or both, and the states, of a layer that runs a cell."""
+    layer, sequence, shape = call.operation, labels[0], call.inputs[0].shape
+    if layer.stateful:
+        return refuse(call, labels, tracer, "keeps its states from batch to batch; make it with `stateful=False`.")
+    reason = f"`{call.path}` sees it at some steps and something of fixed width at others."
+    tracer.tie(sequence[:, :1], sequence, reason)
+    step, *states = _run_cell(call, layer.cell, sequence[:, 0], (shape[0], *shape[2:]), tracer)
+    for state, given in zip(states, labels[1:], strict=False):
+        tracer.tie(state, given, f"`{call.path}` starts from a state of fixed width.")
+    return [step[:, np.newaxis] if layer.return_sequences else step, *states][: len(call.outputs)]
 
 
 @rule(layers.Bidirectional)
 def bidirectional(call, labels, tracer):
-    """Two layers over the same input, of one width, whose outputs are put side by side or combined."""
+    """Two layers over the same input, whose outputs are put side by side or combined."""
     layer, both = call.operation, []
-    for name in ("forward_layer", "backward_layer"):
-        part = getattr(layer, name)
-        key = "layer" if name == "forward_layer" else name
+    given, states = (len(labels) - 1) // 2, (len(call.outputs) - (2 if call.operation.merge_mode is None else 1)) // 2
+    for number, key in enumerate(("layer", "backward_layer")):
+        part = (layer.forward_layer, layer.backward_layer)[number]
+        chosen = [0, *range(1 + number * given, 1 + (number + 1) * given)]
+        edges = tuple(call.inputs[i] for i in chosen)
+        returned = (call.outputs[0], *call.outputs[len(call.outputs) - states :])
+        arguments = {"args": edges[:1], "kwargs": {"initial_state": list(edges[1:])}}
+        inner = dataclasses.replace(call, operation=part, inputs=edges, outputs=returned, **arguments)
         with tracer.inside(key, "config"):
-            inner = dataclasses.replace(call, operation=part)
-            family = _family(part)
-            if family is None:
-                return _refuse(call, labels, tracer, type(part).__name__)
-            both.append(trace_cell(inner, part.cell, GATES[family], labels[:1], tracer, key="units"))
-    forward, backward = both
-    if len(labels) > 1 or len(call.outputs) > 1:
-        tracer.units.freeze(np.concatenate(both), f"`{call.path}` takes or returns states; use it without.")
-        return [fixed_labels(len(edge.shape)) for edge in call.outputs]
-    rank = len(call.outputs[0].shape)
-    if layer.merge_mode == "concat":
-        # Keras makes the two layers from one configuration, so their widths are one.
-        tracer.tie(forward, backward, "")
-        return [spread(np.concatenate(both), rank - 1, rank)]
-    tracer.tie(forward, backward, "")
-    return [spread(forward, rank - 1, rank)]
-
-
-def trace_cell(call, cell, gates, labels, tracer, key):
-    """Binds the weights of a cell; returns its units."""
-    axis = len(call.inputs[0].shape) - 1
-    if getattr(cell, "data_format", None) == "channels_first":
-        axis = 2
-    reason = f"`{call.path}` sees it at some steps and something of fixed width at others."
-    incoming = tracer.along(labels[0], axis, call.inputs[0].shape[axis], reason)
-    tracer.consume(call, cell.kernel, -2, incoming)
-    units = tracer.units_of(cell.recurrent_kernel, -2)
-    tracer.produce(call, cell.kernel, -1, labels=np.tile(units, gates))
-    tracer.size(call, key, units)
-    tracer.consume(call, cell.recurrent_kernel, -2, units)
-    tracer.carry(call, cell.recurrent_kernel, -1, np.tile(units, gates))
-    tracer.carry(call, cell.bias, -1, np.tile(units, gates))
-    for name in ("activation", "recurrent_activation"):
-        function = getattr(cell, name, None)
-        if function is not None and function not in ELEMENTWISE_ACTIVATIONS:
-            tracer.units.freeze(
-                units, f"the {name.replace('_', ' ')} of `{call.path}` may mix units; use an elementwise one."
-            )
-    for state in labels[1:]:
-        along = tracer.along(state, state.ndim - 1, len(units), f"`{call.path}` starts from a state of fixed width.")
-        tracer.tie(along, units, f"`{call.path}` starts from a state of fixed width.")
-    return units
-
-
-def _family(layer):
-    return next((kind for kind in GATES if type(layer) is kind), None)
-
-
-def _refuse(call, labels, tracer, kind):
-    for x in labels:
-        tracer.units.freeze(
-            x, f"`{call.path}` wraps {kind}, for which there is no rule; wrap an LSTM, GRU or SimpleRNN."
-        )
-    return [fixed_labels(len(edge.shape)) for edge in call.outputs]
+            both.append(apply_rule(inner, [labels[i] for i in chosen], tracer))
+    (forward, *ahead), (backward, *behind) = both
+    if forward.shape != backward.shape:
+        return refuse(call, labels, tracer, "runs two layers of different widths; make them of one.")
+    tracer.tie(forward, backward, f"`{call.path}` combines it with something of fixed width.")
+    if layer.merge_mode == "concat" and forward.size > 1:
+        outputs = [np.concatenate([forward, backward], -1)]
+    else:
+        outputs = [forward] if layer.merge_mode else [forward, backward]
+    return [*outputs, *ahead, *behind]

@@ -32,9 +32,8 @@ def reshape(call, labels, tracer):
     shape, target = call.inputs[0].shape, call.outputs[0].shape
     moved = reshape_labels(call, labels[0], shape, target, tracer)
     template = shape_template(moved, target)[1:]
-    if any(size is not None and not isinstance(size, int) for size in template):
-        given = call.operation.target_shape
-        tracer.size(call, "target_shape", tuple(-1 if a == -1 else b for a, b in zip(given, template, strict=True)))
+    given = call.operation.target_shape
+    tracer.size(call, "target_shape", tuple(-1 if a == -1 else b for a, b in zip(given, template, strict=True)))
     return [moved]
 
 
@@ -57,6 +56,7 @@ def reshape_labels(call, labels, shape, target, tracer):
     split of a row of units into a table asks for tables that stay rectangular, so that whole columns or rows are tied.
     """
     if labels.size == 1:
+        tracer.units.freeze(labels, f"`{call.path}` lays out its one unit anew; build the layer with two.")
         return labels.reshape((1,) * len(target))
     if None in shape[1:] or None in target[1:]:
         if _same_but_units(shape, target, labels):

@@ -13,6 +13,16 @@ from cgap_keras.structure.tracer import spread
     *[getattr(layers, f"{name}{rank}D") for name in ("ZeroPadding", "Cropping", "UpSampling") for rank in (1, 2, 3)],
     layers.Resizing,
     layers.CenterCrop,
+    # Of the random ones those that move places and leave colours alone.
+    layers.RandomContrast,
+    layers.RandomCrop,
+    layers.RandomElasticTransform,
+    layers.RandomFlip,
+    layers.RandomGaussianBlur,
+    layers.RandomPerspective,
+    layers.RandomRotation,
+    layers.RandomTranslation,
+    layers.RandomZoom,
 )
 def per_channel(call, labels, tracer):
     """Every channel is treated apart."""

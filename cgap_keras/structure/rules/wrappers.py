@@ -1,52 +1,49 @@
-"""Layers around a layer."""
+"""Layers around a layer, or around a whole model."""
 
 import dataclasses
 
 from keras import layers
 
-from cgap_keras.structure.registry import rule, rule_for
-from cgap_keras.structure.tracer import fixed_labels
+from cgap_keras.structure.graph import is_nested_model, trace, without_time
+from cgap_keras.structure.labelling import apply_rule, label_graph
+from cgap_keras.structure.registry import rule
 
 
 @rule(layers.TimeDistributed)
 def time_distributed(call, labels, tracer):
     """The layer inside at every step of the time axis, which comes after the batch."""
     steps = labels[0]
-    if steps.shape[1] > 1:
-        tracer.tie(steps[:, :1], steps, f"`{call.path}` sees it at some steps and something of fixed width at others.")
-    outputs = _inside(
-        call, [steps[:, 0]], tracer, lambda edge: dataclasses.replace(edge, shape=_without_time(edge.shape))
+    tracer.tie(steps[:, :1], steps, f"`{call.path}` sees it at some steps and something of fixed width at others.")
+    inputs, outputs = (
+        tuple(dataclasses.replace(edge, shape=without_time(edge.shape)) for edge in edges)
+        for edges in (call.inputs, call.outputs)
     )
-    return [x[:, None] for x in outputs]
+    return [x[:, None] for x in _inside(call, inputs, outputs, [steps[:, 0]], tracer)]
 
 
 @rule(layers.SpectralNormalization)
 def spectral_normalization(call, labels, tracer):
-    """The kernel of the layer inside is divided by its largest singular value, which copies change."""
-    outputs = _inside(call, labels, tracer, lambda edge: edge)
+    """The kernel of the layer inside is divided by its largest singular value, which copies on either side change."""
     layer = call.operation
-    units = tracer.units_of(layer.kernel, -1)
-    tracer.carry(call, layer.vector_u, 1, units)
-    tracer.units.mark_inexact(units)
+    outputs = _inside(call, call.inputs, call.outputs, labels, tracer)
+    for axis in range(len(layer.kernel.shape)):
+        units = tracer.known(layer.kernel, axis)
+        if units is not None:
+            tracer.units.mark_inexact(units)
+    # Of a kernel whose last axis no edit changes (a depthwise multiplier) this keeps its size.
+    last = tracer.known(layer.kernel, -1)
+    if last is not None:
+        tracer.carry(call, layer.vector_u, 1, last)
+    tracer.bound.add(id(layer.vector_u))
     return outputs
 
 
-def _inside(call, labels, tracer, change):
-    """Applies the rule of the layer inside, on edges changed by a function."""
-    layer = call.operation.layer
-    inner_rule = rule_for(layer)
-    if inner_rule is None:
-        kind = type(layer).__name__
-        for x in labels:
-            tracer.units.freeze(
-                x, f"`{call.path}` applies {kind} to it, and no rule says what {kind} does with channels."
-            )
-        tracer.bound.update(id(variable) for variable in call.operation.weights)
-        return [fixed_labels(len(change(edge).shape)) for edge in call.outputs]
-    inputs, outputs = (tuple(change(edge) for edge in edges) for edges in (call.inputs, call.outputs))
+def _inside(call, inputs, outputs, labels, tracer):
+    """The labels that come out of the layer inside."""
+    inner = dataclasses.replace(
+        call, operation=call.operation.layer, args=inputs, kwargs={}, inputs=inputs, outputs=outputs
+    )
+    if is_nested_model(inner.operation):
+        return label_graph(trace(inner.operation, inputs, f"{call.path}/"), labels, tracer)
     with tracer.inside("layer", "config"):
-        return inner_rule(dataclasses.replace(call, operation=layer, inputs=inputs, outputs=outputs), labels, tracer)
-
-
-def _without_time(shape):
-    return (shape[0], *shape[2:])
+        return apply_rule(inner, labels, tracer)
