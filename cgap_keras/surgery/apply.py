@@ -116,15 +116,20 @@ def _check_shapes(draft, edits, variables):
 
 
 def _new_values(variables, slots, edits, noise, rng):
-    """`(variable, new value)` pairs of weights and optimizer slots."""
+    """`(variable, new value)` pairs of weights and optimizer slots, the values as tensors of the backend.
+
+    As NumPy arrays they would stand in memory twice once the variables have them. For the same reason no array has a
+    name here.
+    """
     paths = {id(variable): path for path, variable in variables.items()}
-    values = []
+    tensor, values = keras.ops.convert_to_tensor, []
     for path, changes in edits.items():
-        values.append((variables[path], edit_weights(_to_numpy(variables[path]), changes, noise, rng)))
+        values.append((variables[path], tensor(edit_weights(np.asarray(variables[path]), changes, noise, rng))))
     for variable, slot, is_average in slots:
         changes = edits.get(paths.get(id(variable)))
         if changes:
-            values.append((slot, (edit_weights if is_average else edit_slot)(_to_numpy(slot), changes)))
+            edit = edit_weights if is_average else edit_slot
+            values.append((slot, tensor(edit(np.asarray(slot), changes))))
     return values
 
 
@@ -139,9 +144,6 @@ def _commit(model, optimizer, draft, values, transaction):
         live.update_input(layer, shape, transaction)
     for nested, shape in draft.stacks:
         live.update_stack(nested, shape, transaction)
+    live.update_classes(model, [layer for layer, _ in draft.layers], transaction)
     live.update_optimizer_keys(optimizer, transaction)
     live.update_torch_parameters(model, transaction)
-
-
-def _to_numpy(variable):
-    return keras.ops.convert_to_numpy(variable.value)

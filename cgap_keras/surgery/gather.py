@@ -35,22 +35,21 @@ class EditedAxis:
         return np.take(value, self.positions, self.axis)
 
     def rescale(self, value):
-        """The value with each new position multiplied by its factor."""
-        if self.scale is None:
-            return value
-        shape = [1] * value.ndim
-        shape[self.axis] = len(self.scale)
-        return (value * self.scale.reshape(shape)).astype(value.dtype)
+        """Multiplies each new position of the value by its factor, in place."""
+        if self.scale is not None:
+            shape = [1] * value.ndim
+            shape[self.axis] = len(self.scale)
+            # Written out at once, the products would take twice the memory of the value: they have double precision.
+            np.multiply(value, self.scale.reshape(shape), out=value, casting="unsafe")
 
     def disturb(self, value, noise, rng):
-        """The value with noise on the slices of new units, relative to the standard deviation of each slice."""
-        if self.noisy is None or not noise or not self.noisy.any():
-            return value
-        slices = np.moveaxis(value, self.axis, 0).copy()
-        fresh = slices[self.noisy].astype(np.float64)
-        deviation = fresh.std(axis=tuple(range(1, fresh.ndim)), keepdims=True)
-        slices[self.noisy] = fresh + noise * deviation * rng.standard_normal(fresh.shape)
-        return np.moveaxis(slices, 0, self.axis)
+        """Adds noise to the slices of new units, relative to the standard deviation of each slice, in place."""
+        if self.noisy is None or not noise:
+            return
+        slices = np.moveaxis(value, self.axis, 0)
+        for position in np.flatnonzero(self.noisy):
+            fresh = slices[position].astype(np.float64)
+            slices[position] = fresh + noise * fresh.std() * rng.standard_normal(fresh.shape)
 
 
 def edited_axes(groups, plan, new_units="split"):
@@ -64,12 +63,12 @@ def edited_axes(groups, plan, new_units="split"):
     Returns:
         A dictionary `{variable path: tuple of EditedAxis}` with the variables that change.
     """
-    indices = {group.index: np.array(plan[group.name]) for group in groups if group.name in plan}
-    axes = {axis.key: axis for group in groups if group.index in indices for axis in group.axes}
+    copies = {group.index: _Copies(plan[group.name]) for group in groups if group.name in plan}
+    axes = {axis.key: axis for group in groups if group.index in copies for axis in group.axes}
     producing = {axis.layer for axis in axes.values() if axis.role == "produce"}
     edits = {}
     for axis in axes.values():
-        edits.setdefault(axis.variable, []).append(_edited_axis(axis, indices, new_units, axis.layer in producing))
+        edits.setdefault(axis.variable, []).append(_edited_axis(axis, copies, new_units, axis.layer in producing))
     return {variable: tuple(sorted(changes, key=lambda x: x.axis)) for variable, changes in edits.items()}
 
 
@@ -84,9 +83,10 @@ def edited_shape(shape, edits):
 def edit_weights(value, edits, noise=0.0, rng=None):
     """A weight after an edit: gathered, shared out among copies, new units disturbed."""
     for edit in edits:
-        value = edit.rescale(edit.take(value))
+        value = edit.take(value)
+        edit.rescale(value)
     for edit in edits:
-        value = edit.disturb(value, noise, rng)
+        edit.disturb(value, noise, rng)
     return value
 
 
@@ -97,26 +97,36 @@ def edit_slot(value, edits):
     return value
 
 
-def _edited_axis(axis, indices, new_units, made_here):
+class _Copies:
+    """An index vector, and what it says about each new unit: the number of its siblings, and whether it is new."""
+
+    def __init__(self, index):
+        self.index, self.counts, self.is_new = np.array(index), copies_of_unit(index), is_new_unit(index)
+
+    def scale(self, role, made_here, new_units):
+        """The factor of each new unit's slice.
+
+        `"split"` shares the outgoing weights out (Chen, Goodfellow, Shlens, "Net2Net", ICLR 2016, section 3.1),
+        `"zero"` leaves them with the parent, and `"cgap"` scales parent and copies on the side where they are made.
+        """
+        if new_units == "split" and role == "consume":
+            return 1.0 / self.counts
+        if new_units == "zero" and role == "consume":
+            return np.where(self.is_new, 0.0, 1.0)
+        if new_units == "cgap" and made_here and role != "consume":
+            return 1.0 / self.counts
+        return np.ones(len(self.index))
+
+
+def _edited_axis(axis, copies, new_units, made_here):
+    here = {run.group: copies[run.group] for run in axis.runs if run.group in copies}
+    indices = {group: of_group.index for group, of_group in here.items()}
     runs = resize_runs(axis.runs, indices)
-    factors = {group: _unit_scale(axis.role, made_here, index, new_units) for group, index in indices.items()}
-    scale = spread_over_axis(runs, factors)
+    scale = spread_over_axis(
+        runs, {group: of_group.scale(axis.role, made_here, new_units) for group, of_group in here.items()}
+    )
     noisy = None
     if axis.role == "produce":
-        noisy = spread_over_axis(runs, {g: is_new_unit(index) for g, index in indices.items()}, fill=0.0).astype(bool)
+        noisy = spread_over_axis(runs, {group: of_group.is_new for group, of_group in here.items()}, fill=0.0)
+        noisy = noisy.astype(bool)
     return EditedAxis(axis.axis, gather_positions(axis.runs, indices), None if np.all(scale == 1) else scale, noisy)
-
-
-def _unit_scale(role, made_here, index, new_units):
-    """The factor of each new unit's slice.
-
-    `"split"` shares the outgoing weights out (Chen, Goodfellow, Shlens, "Net2Net", ICLR 2016, section 3.1), `"zero"`
-    leaves them with the parent, and `"cgap"` scales parent and copies on the side where they are made.
-    """
-    if new_units == "split" and role == "consume":
-        return 1.0 / copies_of_unit(index)
-    if new_units == "zero" and role == "consume":
-        return np.where(is_new_unit(index), 0.0, 1.0)
-    if new_units == "cgap" and made_here and role != "consume":
-        return 1.0 / copies_of_unit(index)
-    return np.ones(len(index))

@@ -9,14 +9,17 @@ import functools
 
 import keras
 
+from cgap_keras.structure.graph import is_nested_model
+from cgap_keras.surgery.subclasses import edited_class
+
 PLAIN = (bool, int, float, str, type(None))
 
 
 def resize_variable(variable, value, transaction):
-    """Gives a variable a value of another shape; the `keras.Variable` stays the same object."""
+    """Gives a variable a value of another shape, a tensor; the `keras.Variable` stays the same object."""
     transaction.keep(variable, "_value", "_shape", "_initializer")
     variable._shape = tuple(value.shape)
-    variable._initialize(keras.ops.convert_to_tensor(value, dtype=variable._dtype))
+    variable._initialize(value)
 
 
 def update_layer(layer, draft, transaction):
@@ -51,6 +54,14 @@ def update_stack(model, shape, transaction):
     """Gives a nested Sequential model another shape that it says it was built on."""
     if model._build_shapes_dict is not None:
         transaction.set(model, "_build_shapes_dict", dict.fromkeys(model._build_shapes_dict, tuple(shape)))
+
+
+def update_classes(model, layers, transaction):
+    """Lets the model, and the models inside it, that hold some edited layers be saved by their graph."""
+    edited = {id(layer) for layer in layers}
+    for part in model._flatten_layers():
+        if is_nested_model(part) and any(id(layer) in edited for layer in part._flatten_layers()):
+            transaction.set_class(part, edited_class(type(part)))
 
 
 def update_optimizer_keys(optimizer, transaction):

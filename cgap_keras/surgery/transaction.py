@@ -1,5 +1,7 @@
 """All or nothing: attribute changes that are taken back if a later one fails."""
 
+import functools
+
 _MISSING = object()
 
 
@@ -33,19 +35,30 @@ class Transaction:
 
     def set_item(self, mapping, key, value):
         """Sets an entry of a dictionary."""
-        self._undo.append((mapping, key, mapping.get(key, _MISSING)))
+        self._note(mapping, key)
         mapping[key] = value
+
+    def set_class(self, owner, kind):
+        """Makes an object an instance of another class."""
+        self._undo.append(functools.partial(object.__setattr__, owner, "__class__", type(owner)))
+        object.__setattr__(owner, "__class__", kind)
 
     def keep(self, owner, *names):
         """Notes attributes that are about to be changed by somebody else."""
         for name in names:
-            self._undo.append((vars(owner), name, vars(owner).get(name, _MISSING)))
+            self._note(vars(owner), name)
 
     def roll_back(self):
         """Takes every change back, the last one first."""
         while self._undo:
-            mapping, key, value = self._undo.pop()
-            if value is _MISSING:
-                mapping.pop(key, None)
-            else:
-                mapping[key] = value
+            self._undo.pop()()
+
+    def _note(self, mapping, key):
+        self._undo.append(functools.partial(_restore, mapping, key, mapping.get(key, _MISSING)))
+
+
+def _restore(mapping, key, value):
+    if value is _MISSING:
+        mapping.pop(key, None)
+    else:
+        mapping[key] = value

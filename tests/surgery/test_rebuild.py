@@ -245,7 +245,7 @@ def test_subclasses_of_functional_models():
     expected = run_model(model, inputs)
     new = rebuild(model, {"hidden": [0, 1, 2, 3, 3]})
     apply(model, {"hidden": [3, 3, 2, 1, 0]})
-    assert type(model) is OwnConstructor and new.name == model.name == "own"
+    assert isinstance(model, OwnConstructor) and isinstance(new, OwnConstructor) and new.name == model.name == "own"
     assert difference(expected, run_model(new, inputs)) < 1e-5
     assert difference(expected, run_model(model, inputs)) < 1e-5
 

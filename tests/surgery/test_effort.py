@@ -1,0 +1,89 @@
+"""What an edit must not cost: counts of what is done and of memory, which do not depend on the machine."""
+
+import pathlib
+import sys
+import tracemalloc
+
+import keras
+import numpy as np
+from keras import layers
+
+import cgap_keras
+from cgap_keras import apply, find_groups, rebuild
+from cgap_keras.surgery import symbolic
+from cgap_keras.surgery.gather import EditedAxis, edit_weights
+from tests.models import randomize, same_values, values_of
+
+PACKAGE = str(pathlib.Path(cgap_keras.__file__).parent)
+
+
+def residual_stack(depth):
+    """Blocks of a free layer and one of the stream that they are added to."""
+    vector = keras.Input((2,), name="vector")
+    x = layers.Dense(4, kernel_initializer="zeros", name="stem")(vector)
+    for i in range(depth):
+        y = layers.Dense(6, "relu", kernel_initializer="zeros", name=f"inner_{i}")(x)
+        x = layers.Add(name=f"add_{i}")([x, layers.Dense(4, kernel_initializer="zeros", name=f"outer_{i}")(y)])
+    return keras.Model(vector, layers.Dense(3, kernel_initializer="zeros", name="out")(x))
+
+
+def count_calls(function):
+    """How many functions of the package `function` calls."""
+    calls = 0
+
+    def count(frame, event, arg):
+        nonlocal calls
+        calls += event == "call" and frame.f_code.co_filename.startswith(PACKAGE)
+
+    sys.setprofile(count)
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
+def halve(model):
+    apply(model, {group.name: range(0, group.size, 2) for group in find_groups(model) if not group.frozen})
+
+
+def test_the_work_for_a_layer_does_not_grow_with_the_depth():
+    halve(residual_stack(1))
+    models = [residual_stack(depth) for depth in (3, 6, 12)]
+    calls = [count_calls(lambda model=model: halve(model)) for model in models]
+    assert calls[2] - calls[1] <= 2.02 * (calls[1] - calls[0])
+
+
+def test_an_edit_makes_each_layer_that_it_touches_anew_once_and_no_other(monkeypatch):
+    model, remade, original = residual_stack(3), [], symbolic.remake
+    monkeypatch.setattr(symbolic, "remake", lambda layer, *args: remade.append(layer.name) or original(layer, *args))
+    apply(model, {"inner_1": [0, 1, 2]})
+    assert sorted(remade) == ["inner_1", "outer_1"]
+
+
+def test_a_rebuilt_model_copies_only_what_the_plan_leaves_and_shares_nothing(monkeypatch):
+    model, copied, original = residual_stack(2), [], keras.ops.copy
+    randomize(model)
+    expected = values_of(model.variables)
+    with monkeypatch.context() as patch:
+        patch.setattr(keras.ops, "copy", lambda x: copied.append(tuple(x.shape)) or original(x))
+        new = rebuild(model, {"inner_1": [0, 1, 2]})
+    edited = [variable for variable in model.variables if variable.path.startswith(("inner_1/", "outer_1/kernel"))]
+    assert len(copied) == len(model.variables) - len(edited)
+    for variable in new.variables:
+        variable.assign(variable + 1.0)
+    assert same_values(values_of(model.variables), expected)
+
+
+def test_a_weight_takes_the_memory_of_one_more_copy_while_it_grows():
+    value, rng = np.ones((256, 256), "float32"), np.random.default_rng(0)
+    positions = np.concatenate([np.arange(256), np.arange(64)])
+    new = np.arange(320) >= 256
+    edits = EditedAxis(0, positions, scale=np.full(320, 1 / 3)), EditedAxis(1, positions, noisy=new)
+    edit_weights(value, edits, 0.1, rng)
+    tracemalloc.start()
+    result = edit_weights(value, edits, 0.1, rng)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert result.shape == (320, 320)
+    assert peak < 2 * result.nbytes
