@@ -1,0 +1,72 @@
+"""What random graphs have found, each in its smallest graph."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from cgap_keras import find_groups
+from tests.equalities import check_edits
+from tests.models import random_inputs, randomize
+
+pytestmark = pytest.mark.usefixtures("quick_weights")
+
+
+def on_input_and_units(layer):
+    """A model that calls a layer on its input, which is fixed, and on the units of a layer."""
+    vector = keras.Input((4,))
+    tensors = [layer(vector), layer(layers.Dense(4, name="hidden")(vector))]
+    return keras.Model(vector, [layers.Dense(2)(layers.Flatten()(x)) for x in tensors])
+
+
+SHARED = {
+    "einsum": lambda: layers.EinsumDense("ab,bc->ac", 3, name="shared"),
+    "prelu": lambda: layers.PReLU(name="shared"),
+    "layer normalization": lambda: layers.LayerNormalization(name="shared"),
+    "reshape": lambda: layers.Reshape((1, 4), name="shared"),
+}
+
+
+@pytest.mark.parametrize("kind", SHARED)
+def test_a_layer_called_on_the_input_first_keeps_its_width(kind):
+    model = on_input_and_units(SHARED[kind]())
+    randomize(model)
+    assert "`shared`" in next(group.frozen for group in find_groups(model) if group.name == "hidden")
+    check_edits(model, random_inputs(model))
+
+
+def test_a_reshape_of_two_layers_ties_them():
+    vector, shared = keras.Input((3,)), layers.Reshape((2, 3), name="shared")
+    tensors = [shared(layers.Dense(6, name=name)(vector)) for name in ("left", "right")]
+    model = keras.Model(vector, [layers.Dense(2)(layers.Flatten()(x)) for x in tensors])
+    randomize(model)
+    assert [g.size for g in find_groups(model) if not g.frozen] == [3]
+    check_edits(model, random_inputs(model))
+
+
+def test_a_model_without_units():
+    sequence = keras.Input((4, 3))
+    model = keras.Model(sequence, layers.DepthwiseConv1D(2)(sequence))
+    assert find_groups(model) == () and np.prod(model.output_shape[1:]) == 9
+
+
+@pytest.mark.parametrize("other", ["units", "input"])
+@pytest.mark.parametrize("join", [layers.Concatenate(axis=1), lambda pair: keras.ops.stack(pair, axis=1)])
+def test_tensors_side_by_side_have_one_width(join, other):
+    sequence = keras.Input((3, 4))
+    left = layers.Dense(4, name="left")(sequence)
+    right = layers.Dense(4, name="right")(sequence) if other == "units" else sequence
+    model = keras.Model(sequence, layers.Dense(2)(layers.Flatten()(join([left, right]))))
+    randomize(model)
+    assert [g.size for g in find_groups(model) if not g.frozen] == ([4] if other == "units" else [])
+    check_edits(model, random_inputs(model))
+
+
+@pytest.mark.parametrize("change", [layers.Reshape((1, 1)), lambda x: keras.ops.expand_dims(x, -1)])
+def test_one_unit_beside_a_new_axis_is_frozen(change):
+    vector = keras.Input((3,))
+    x = change(layers.Dense(1, name="hidden")(vector))
+    model = keras.Model(vector, layers.Dense(2)(layers.Flatten()(layers.Dense(3, name="next")(x))))
+    randomize(model)
+    assert "one unit" in next(group.frozen for group in find_groups(model) if group.name == "hidden")
+    check_edits(model, random_inputs(model))
