@@ -35,8 +35,10 @@ demo: .venv/demo.stamp
 test: .venv/test.stamp
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	KERAS_BACKEND=tensorflow .venv/bin/python -m pytest -q
-	KERAS_BACKEND=jax .venv/bin/python -m pytest -q $(CORE_TESTS)
+	@# Side by side: each suite keeps one core busy, JAX's with compiling.
+	@KERAS_BACKEND=jax .venv/bin/python -m pytest -q $(CORE_TESTS) >.venv/jax.log 2>&1 & jax=$$!; \
+	KERAS_BACKEND=tensorflow .venv/bin/python -m pytest -q; status=$$?; \
+	wait $$jax || status=$$?; cat .venv/jax.log; exit $$status
 
 test-torch: .venv-torch/test.stamp
 	KERAS_BACKEND=torch .venv-torch/bin/python -m pytest -q $(CORE_TESTS)
