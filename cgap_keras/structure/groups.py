@@ -114,13 +114,17 @@ def find_groups(model):
         print(group.name, group.size, group.frozen or "free")
     ```
     """
-    graph = trace(model)
+    return groups_of(trace(model))
+
+
+def groups_of(graph):
+    """The channel groups of a traced model, see `find_groups`."""
     tracer = _trace_labels(graph)
     classes = _Classes(tracer)
     drafts = [_Draft(size) for size in classes.sizes]
     for root, reason in tracer.units.reasons().items():
         drafts[classes.group_of[root]].reasons.append(reason)
-    paths = {id(variable): path for path, variable in _name_variables(graph).items()}
+    paths = {id(variable): path for path, variable in variables_of(graph).items()}
     for bound in tracer.axes.values():
         _add_axis(drafts, bound, paths[id(bound.variable)], classes)
     for (layer, key), template in tracer.sizes.items():
@@ -140,10 +144,11 @@ def find_variables(model):
         A dictionary `{path: keras.Variable}`, seed states left out. A shared variable has one path, of the first layer
         that uses it.
     """
-    return _name_variables(trace(model))
+    return variables_of(trace(model))
 
 
-def _name_variables(graph):
+def variables_of(graph):
+    """The variables of a traced model by path, see `find_variables`."""
     variables, seen = {}, set()
     for call in graph.calls:
         if isinstance(call.operation, keras.Layer):
@@ -197,15 +202,15 @@ class _Classes:
 
     def _sort(self, roots, part, first):
         order = roots[np.argsort(first[roots], kind="stable")]
-        group_of_part, ranks = {}, []
+        _, places, inverse = np.unique(part[order], return_index=True, return_inverse=True)
+        # Groups in the order in which the graph meets them, and within each the units likewise.
+        groups = np.argsort(np.argsort(places))[inverse]
+        sizes = np.bincount(groups)
+        ranks = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
         self.group_of, self.rank_of = np.full(len(part) + 1, FIXED), np.zeros(len(part) + 1, np.int64)
-        for root in order:
-            group = group_of_part.setdefault(int(part[root]), len(group_of_part))
-            if group == len(ranks):
-                ranks.append(0)
-            self.group_of[root], self.rank_of[root] = group, ranks[group]
-            ranks[group] += 1
-        self.sizes = ranks
+        self.group_of[order] = groups
+        self.rank_of[order[np.argsort(groups, kind="stable")]] = ranks
+        self.sizes = sizes.tolist()
 
     def locate(self, labels):
         """The group and the rank in it of each label."""
@@ -237,13 +242,13 @@ def _add_axis(drafts, bound, path, classes):
     """Enters an axis in the draft of every group that lies along it."""
     group_of, rank_of = classes.locate(bound.labels)
     runs = parse_runs(group_of, rank_of, classes.sizes)
-    present, counts = np.unique(group_of[group_of != FIXED], return_counts=True)
-    for group, count in zip(present.tolist(), counts.tolist(), strict=True):
+    counts = np.bincount(group_of[group_of != FIXED])
+    for group in np.flatnonzero(counts).tolist():
         draft = drafts[group]
         draft.axes.append(VariableAxis(bound.layer, path, bound.axis, bound.role, runs or ()))
         if runs is None:
             draft.reasons.append(f"its units do not stand in order along `{path}`, so a new one has no place there.")
-        elif draft.size == 1 and count > 1:
+        elif draft.size == 1 and counts[group] > 1:
             draft.reasons.append(
                 f"its one unit stands at several places of `{path}`, which does not tell where a second one "
                 "would go; build the layer with two."

@@ -5,7 +5,8 @@ import dataclasses
 import keras
 import numpy as np
 
-from cgap_keras.structure.groups import find_groups, find_variables
+from cgap_keras.structure.graph import trace
+from cgap_keras.structure.groups import groups_of, variables_of
 from cgap_keras.surgery import live
 from cgap_keras.surgery.gather import NEW_UNITS, edit_slot, edit_weights, edited_axes, edited_shape
 from cgap_keras.surgery.plan import Plan
@@ -70,7 +71,8 @@ def apply(model, plan, new_units="split", noise=0.0, seed=None):
         raise ValueError(f"`new_units` must be one of {', '.join(NEW_UNITS)}. Received: new_units={new_units!r}")
     if noise < 0:
         raise ValueError(f"`noise` must not be negative. Received: noise={noise}")
-    groups, variables = find_groups(model), find_variables(model)
+    graph = trace(model)
+    groups, variables = groups_of(graph), variables_of(graph)
     plan.check(groups)
     optimizer = getattr(model, "optimizer", None)
     slots = find_slots(optimizer)

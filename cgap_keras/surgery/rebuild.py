@@ -6,8 +6,8 @@ from keras import tree
 from cgap_keras.structure.graph import as_functional, is_nested_model
 from cgap_keras.surgery.apply import apply
 from cgap_keras.surgery.attributes import set_attributes
+from cgap_keras.surgery.remaking import building_without_values, remake
 from cgap_keras.surgery.subclasses import copied_class
-from cgap_keras.surgery.symbolic import building_without_values, remake
 
 
 def rebuild(model, plan, new_units="split", noise=0.0, seed=None):

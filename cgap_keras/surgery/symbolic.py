@@ -2,14 +2,12 @@
 
 Each layer that an edit touches gets a *draft*: a layer made from its own configuration with the widths changed, built
 by its own `build` on the shapes that now reach it. Whatever a layer derives from its width is therefore derived by the
-layer itself. Nothing of the live model changes here, and whatever can fail fails here.
+layer itself. Layers that are alike but for their name, as in the blocks of a deep network, have one draft together.
+Nothing of the live model changes here, and whatever can fail fails here.
 """
 
-import contextlib
 import dataclasses
-import functools
-import operator
-import random
+import json
 
 import keras
 from keras import tree
@@ -21,6 +19,8 @@ from cgap_keras.structure.graph import (
     ordered_nodes,
     without_time,
 )
+from cgap_keras.surgery.live import are_alike
+from cgap_keras.surgery.remaking import building_without_values, remake
 
 
 @dataclasses.dataclass
@@ -40,6 +40,55 @@ class Draft:
     stacks: list = dataclasses.field(default_factory=list)
 
 
+class Drafts:
+    """The drafts of an edit by the layers that they are of.
+
+    Attributes:
+        alike: `{what a draft is made from: (layer, draft, what it returned)}`.
+    """
+
+    def __init__(self):
+        self._of_layer, self._alike = {}, {}
+
+    def __contains__(self, layer):
+        return id(layer) in self._of_layer
+
+    def call(self, layer, sizes, args, kwargs):
+        """Calls the draft of a layer, which is made if there is none.
+
+        Returns:
+            The draft and the symbolic tensors that it returns, flat.
+        """
+        if layer in self:
+            return self._of_layer[id(layer)], tree.flatten(self._of_layer[id(layer)](*args, **kwargs))
+        origin = _origin(layer, sizes, args, kwargs)
+        twin, draft, outputs = self._alike.get(origin, (None, None, None))
+        if origin is None or twin is None or not are_alike(layer, twin):
+            draft = remake(layer, sizes)
+            outputs = tree.flatten(draft(*args, **kwargs))
+            self._alike[origin] = layer, draft, outputs
+        self._of_layer[id(layer)] = draft
+        return draft, [_stand_in(x) for x in outputs]
+
+
+def _origin(layer, sizes, args, kwargs):
+    """What a draft is made from, but for the layer's name: text by which layers that may share one are found.
+
+    `None` for a layer of several calls, of several layers, or that is saved by the arguments it was made with: it has a
+    draft of its own.
+    """
+    if len(layer._inbound_nodes) > 1 or layer._layers or getattr(layer.get_config, "_is_default", False):
+        return None
+    config = {key: value for key, value in layer.get_config().items() if key != "name"}
+    called = tree.map_structure(
+        lambda x: (x.shape, x.dtype, x.sparse) if isinstance(x, keras.KerasTensor) else x, (args, kwargs)
+    )
+    try:
+        return type(layer), json.dumps([config, list(sizes.items()), called])
+    except TypeError:
+        return None
+
+
 def draft_model(model, sizes):
     """Works out what an edit makes of every layer and tensor of a model.
 
@@ -55,99 +104,11 @@ def draft_model(model, sizes):
     """
     functional, draft = as_functional(model), Draft()
     with building_without_values():
-        outputs = _run(functional, [_stand_in(x) for x in functional.inputs], "", sizes, {}, draft)
+        outputs = _run(functional, [_stand_in(x) for x in functional.inputs], "", sizes, Drafts(), draft)
     for old, new in zip(functional.outputs, outputs, strict=True):
         if old.shape != new.shape:
             raise ValueError(f"The edit would change the shape of an output of the model, {old.shape}, to {new.shape}.")
     return draft
-
-
-@contextlib.contextmanager
-def building_without_values():
-    """A scope in which layers are built but their variables get no values, so that no initializer runs.
-
-    Layers draw a seed when they are made; the state of that generator is restored, so that an edit does not change what
-    a seeded program draws afterwards.
-    """
-    from keras.src.backend.common import global_state
-
-    pending = global_state.get_global_attribute("uninitialized_variables", [], set_to_default=True)
-    before, state = len(pending), random.getstate()
-    try:
-        with keras.StatelessScope(initialize_variables=False):
-            yield
-    finally:
-        del pending[before:]
-        random.setstate(state)
-
-
-def remake(operation, sizes=None):
-    """An operation made anew from its own configuration, with some keys changed.
-
-    Args:
-        operation: A `keras.Layer` or another operation.
-        sizes: `{path into its configuration: new value}`. Defaults to no change.
-    """
-    if isinstance(operation, keras.layers.Lambda):
-        return _remake_lambda(operation)
-    if not isinstance(operation, keras.Layer) and not sizes:
-        return _copy_operation(operation)
-    config = live_config(operation) if isinstance(operation, keras.Layer) else operation.get_config()
-    for (*outer, last), value in (sizes or {}).items():
-        functools.reduce(operator.getitem, outer, config)[last] = value
-    new, known = type(operation).from_config(config), operation._auto_config
-    if known is not None and new._auto_config is None:
-        # Keras saves a class without a `get_config` by the arguments it was made with, if all of them are plain values.
-        own = {name: config[name] for name in known.config if (name,) in (sizes or {})}
-        vars(new)["_auto_config"] = type(known)(**{**known.config, **own})
-    return new
-
-
-def _remake_lambda(layer):
-    """Its `from_config` takes serialised functions alone, and runs them only where told that they are safe."""
-    own = (layer.function, layer._output_shape, layer.mask, layer.arguments)
-    return type(layer)(*own, **keras.Layer.get_config(layer))
-
-
-def _copy_operation(operation):
-    """An operation without a place in any graph: it has no state, and may hold an array, of which Keras has no form."""
-    new = object.__new__(type(operation))
-    vars(new).update(vars(operation), _inbound_nodes=[], _outbound_nodes=[])
-    return new
-
-
-def live_config(layer):
-    """A layer's configuration, with the layer's own objects in the place of their serialised forms.
-
-    Initializers, regularizers, activations and policies need not be registered with Keras to go through. A layer inside
-    a layer stays a configuration, so that the new layer gets one of its own.
-    """
-    config = layer.get_config()
-    for key, value in config.items():
-        own = getattr(layer, key, None)
-        if key == "dtype" and not isinstance(value, str):
-            config[key] = layer.dtype_policy
-        elif isinstance(own, keras.Layer) or _is_serialized_layer(value):
-            # Without the shapes that it was built on, or it would be built on them again.
-            config[key] = _without_shapes(value)
-        elif isinstance(value, dict) and "class_name" in value and hasattr(layer, key):
-            config[key] = own
-        elif isinstance(value, str) and callable(own):
-            config[key] = own
-    return config
-
-
-def _without_shapes(config):
-    """The configuration of a layer, and of those inside it, without the shapes that they were built on."""
-    if isinstance(config, list):
-        return [_without_shapes(part) for part in config]
-    if isinstance(config, dict):
-        return {name: _without_shapes(part) for name, part in config.items() if name != "build_config"}
-    return config
-
-
-def _is_serialized_layer(value):
-    return isinstance(value, dict) and "build_config" in value
 
 
 def _run(functional, inputs, prefix, sizes, drafts, draft):
@@ -201,16 +162,17 @@ def _run_over_time(node, prefix, tensors, sizes, drafts, draft):
 def _run_node(node, path, tensors, sizes, drafts, draft):
     operation = node.operation
     same_inputs = all(tensors[id(tensor)].shape == tensor.shape for tensor in node.input_tensors)
-    if same_inputs and path not in sizes and id(operation) not in drafts:
+    if same_inputs and path not in sizes and operation not in drafts:
         return [_stand_in(tensor) for tensor in node.outputs]
     args, kwargs = node.arguments.fill_in(tensors)
     try:
         if not isinstance(operation, keras.Layer) and path not in sizes:
             return tree.flatten(operation.compute_output_spec(*args, **kwargs))
-        if id(operation) not in drafts:
-            drafts[id(operation)] = remake(operation, sizes.get(path, {}))
-            draft.layers.append((operation, drafts[id(operation)]))
-        return tree.flatten(drafts[id(operation)](*args, **kwargs))
+        first = operation not in drafts
+        drafted, outputs = drafts.call(operation, sizes.get(path, {}), args, kwargs)
+        if first:
+            draft.layers.append((operation, drafted))
+        return outputs
     except (TypeError, ValueError) as error:
         kind = type(operation).__name__
         raise ValueError(f"`{path}` ({kind}) cannot be rebuilt with the widths of this plan: {error}") from error

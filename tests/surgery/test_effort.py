@@ -27,6 +27,14 @@ def residual_stack(depth):
     return keras.Model(vector, layers.Dense(3, kernel_initializer="zeros", name="out")(x))
 
 
+class Labelled(layers.Dense):
+    """A layer with a plain attribute that depends on its name and on its width."""
+
+    def __init__(self, units, **kwargs):
+        super().__init__(units, **kwargs)
+        self.label = f"{self.name} of {units}"
+
+
 def count_calls(function):
     """How many functions of the package `function` calls."""
     calls = 0
@@ -59,6 +67,23 @@ def test_an_edit_makes_each_layer_that_it_touches_anew_once_and_no_other(monkeyp
     monkeypatch.setattr(symbolic, "remake", lambda layer, *args: remade.append(layer.name) or original(layer, *args))
     apply(model, {"inner_1": [0, 1, 2]})
     assert sorted(remade) == ["inner_1", "outer_1"]
+
+
+def test_layers_that_are_alike_but_for_their_name_have_one_draft(monkeypatch):
+    model, remade, original = residual_stack(5), [], symbolic.remake
+    randomize(model)
+    monkeypatch.setattr(symbolic, "remake", lambda layer, *args: remade.append(layer.name) or original(layer, *args))
+    halve(model)
+    assert len(remade) == len({"stem", "inner", "outer", "add", "out"})
+    loaded = keras.Model.from_config(model.get_config())
+    assert [x.name for x in loaded.layers] == [x.name for x in model.layers]
+    assert [v.shape for v in loaded.weights] == [v.shape for v in model.weights]
+
+
+def test_a_layer_that_knows_its_name_has_a_draft_of_its_own():
+    model = keras.Sequential([keras.Input((3,)), *(Labelled(4, name=name) for name in "ab"), layers.Dense(2)])
+    apply(model, {"a": [0, 1], "b": [2, 1]})
+    assert [(x.units, x.label) for x in model.layers[:2]] == [(2, "a of 2"), (2, "b of 2")]
 
 
 def test_a_rebuilt_model_copies_only_what_the_plan_leaves_and_shares_nothing(monkeypatch):

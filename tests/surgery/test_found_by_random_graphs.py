@@ -70,3 +70,14 @@ def test_one_unit_beside_a_new_axis_is_frozen(change):
     randomize(model)
     assert "one unit" in next(group.frozen for group in find_groups(model) if group.name == "hidden")
     check_edits(model, random_inputs(model))
+
+
+def test_a_bias_that_keras_would_add_along_another_axis():
+    """Two units of the last axis and a bias for the two places before it: on TensorFlow Keras confuses them."""
+    vector = keras.Input((4,))
+    x = layers.EinsumDense("ab,bcd->acd", (2, 4), bias_axes="c", name="einsum")(vector)
+    model = keras.Model(vector, layers.Dense(2, name="out")(layers.Flatten()(x)))
+    randomize(model)
+    frozen = next(group.frozen for group in find_groups(model) if group.name == "einsum")
+    assert (frozen is not None and "bias" in frozen) == (keras.backend.backend() == "tensorflow")
+    check_edits(model, random_inputs(model))

@@ -1,5 +1,6 @@
 """Einsum-dense and embedding layers."""
 
+import keras
 import numpy as np
 from keras import layers
 
@@ -76,6 +77,13 @@ def _carry_bias(call, outputs, letter, units, tracer):
         tracer.carry(call, layer.bias, outputs.index(letter) - first, units)
     else:
         tracer.bound.add(id(layer.bias))
+    if keras.backend.backend() == "tensorflow" and outputs[-1] not in layer.bias_axes:
+        # `keras.ops.add` takes whatever can be squeezed to a vector of the last axis's size for a bias of that axis.
+        tracer.units.freeze(
+            units,
+            f"Keras on TensorFlow adds the bias of `{call.path}` along the last axis at widths that agree with it; add "
+            f"{outputs[-1]!r} to `bias_axes`.",
+        )
 
 
 def _letters(equation, rank):
