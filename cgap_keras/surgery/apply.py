@@ -8,7 +8,7 @@ import numpy as np
 from cgap_keras.structure.graph import trace
 from cgap_keras.structure.groups import groups_of, variables_of
 from cgap_keras.surgery import live
-from cgap_keras.surgery.gather import NEW_UNITS, edit_slot, edit_weights, edited_axes, edited_shape
+from cgap_keras.surgery.gather import NEW_UNITS, edit_slot, edit_weights, edited_axes, edited_shape, edits_of_slot
 from cgap_keras.surgery.plan import Plan
 from cgap_keras.surgery.slots import find_slots
 from cgap_keras.surgery.symbolic import draft_model
@@ -127,11 +127,11 @@ def _new_values(variables, slots, edits, noise, rng):
     tensor, values = keras.ops.convert_to_tensor, []
     for path, changes in edits.items():
         values.append((variables[path], tensor(edit_weights(np.asarray(variables[path]), changes, noise, rng))))
-    for variable, slot, is_average in slots:
-        changes = edits.get(paths.get(id(variable)))
+    for slot in slots:
+        changes = edits_of_slot(edits.get(paths.get(id(slot.variable)), ()), slot.axes)
         if changes:
-            edit = edit_weights if is_average else edit_slot
-            values.append((slot, tensor(edit(np.asarray(slot), changes))))
+            edit = edit_weights if slot.is_weight else edit_slot
+            values.append((slot.value, tensor(edit(np.asarray(slot.value), changes))))
     return values
 
 

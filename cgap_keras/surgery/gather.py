@@ -80,6 +80,11 @@ def edited_shape(shape, edits):
     return tuple(shape)
 
 
+def edits_of_slot(edits, axes):
+    """What the edits of a variable are for a slot that has some of its axes, in their order."""
+    return tuple(dataclasses.replace(x, axis=axes.index(x.axis)) for x in edits if x.axis in axes)
+
+
 def edit_weights(value, edits, noise=0.0, rng=None):
     """A weight after an edit: gathered, shared out among copies, new units disturbed."""
     for edit in edits:

@@ -78,6 +78,9 @@ def update_optimizer_keys(optimizer, transaction):
         if inner.built:
             keys = {inner._var_key(variable): i for i, variable in enumerate(inner._trainable_variables)}
             transaction.set(inner, "_trainable_variables_indices", keys)
+            if "_var_to_optimizer_idx" in vars(inner):
+                chosen = inner._var_to_optimizer_idx.values()
+                transaction.set(inner, "_var_to_optimizer_idx", dict(zip(keys, chosen, strict=True)))
 
 
 def update_torch_parameters(model, transaction):
@@ -91,10 +94,11 @@ def update_torch_parameters(model, transaction):
 
 
 def unwrap_optimizers(optimizer):
-    """An optimizer and those it wraps, the outermost first."""
-    while optimizer is not None:
+    """An optimizer and those inside it, the outermost first."""
+    if optimizer is not None:
         yield optimizer
-        optimizer = getattr(optimizer, "inner_optimizer", None)
+        for inner in getattr(optimizer, "optimizers", (getattr(optimizer, "inner_optimizer", None),)):
+            yield from unwrap_optimizers(inner)
 
 
 def pull_state(model):

@@ -126,13 +126,21 @@ def test_a_bad_option_is_refused_before_anything_changes(trained, options):
     assert facts_of_model(model, [x]) == known
 
 
+class Summing(optimizers.SGD):
+    """Keeps a sum over each row of a matrix's gradients, of which nobody else knows the axes."""
+
+    def build(self, variables):
+        super().build(variables)
+        self.sums = [self.add_variable(v.shape[:1], name="sum") for v in variables]
+
+
 def test_an_optimizer_with_slots_of_another_shape_is_refused():
     model = build("sequential")
-    model.compile(optimizers.Adafactor(0.01), loss="mse", run_eagerly=True)
+    model.compile(Summing(0.01), loss="mse", run_eagerly=True)
     x, y = random_inputs(model, batch=4)[0], np.ones((4, 3), "float32")
     model.train_on_batch(x, y)
     known = facts_of_model(model, [x])
-    with pytest.raises(ValueError, match="Adafactor.*such as SGD or Adam"):
+    with pytest.raises(ValueError, match="Summing.*such as SGD or Adam"):
         apply(model, {"hidden": [0]})
     assert facts_of_model(model, [x]) == known
     model.train_on_batch(x, y)

@@ -1,0 +1,105 @@
+"""Every optimizer of Keras goes on with its state after an edit."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, optimizers
+
+from cgap_keras import apply
+from tests.models import difference, randomize, run_model
+
+STEPS, BATCH = 5, 6
+REORDER = {"conv": [2, 0, 3, 1], "hidden": [4, 1, 0, 3, 2]}
+GROW = {"conv": [0, 1, 2, 3, 3, 1], "hidden": [0, 0, 1, 2, 3, 4]}
+
+
+def two_optimizers():
+    vectors, others = optimizers.SGD(0.05, momentum=0.9), optimizers.Adam(0.02)
+    return optimizers.MultiOptimizer(lambda variable: vectors if len(variable.shape) == 1 else others)
+
+
+OPTIMIZERS = {
+    "sgd": lambda: optimizers.SGD(0.05),
+    "sgd_momentum": lambda: optimizers.SGD(0.05, momentum=0.9, weight_decay=0.01),
+    "sgd_nesterov": lambda: optimizers.SGD(0.05, momentum=0.9, nesterov=True, clipnorm=0.5),
+    "adam": lambda: optimizers.Adam(0.02, clipvalue=0.1),
+    "adam_amsgrad": lambda: optimizers.Adam(0.02, amsgrad=True, global_clipnorm=0.5),
+    "adamw": lambda: optimizers.AdamW(0.02, use_ema=True, ema_momentum=0.8, ema_overwrite_frequency=2),
+    "nadam": lambda: optimizers.Nadam(0.02),
+    "adamax": lambda: optimizers.Adamax(0.02),
+    "rmsprop": lambda: optimizers.RMSprop(0.01, momentum=0.5, centered=True),
+    "adagrad": lambda: optimizers.Adagrad(0.05),
+    "adadelta": lambda: optimizers.Adadelta(1.0),
+    "ftrl": lambda: optimizers.Ftrl(0.5),
+    "lion": lambda: optimizers.Lion(0.005),
+    "lamb": lambda: optimizers.Lamb(0.02),
+    "adafactor": lambda: optimizers.Adafactor(0.05),
+    "muon": lambda: optimizers.Muon(0.02, exclude_layers=["out"]),
+    "schedule_free": lambda: optimizers.ScheduleFreeAdamW(0.02, warmup_steps=2),
+    "loss_scale": lambda: optimizers.LossScaleOptimizer(optimizers.Adam(0.02), dynamic_growth_steps=2),
+    "accumulating": lambda: optimizers.Adam(0.02, gradient_accumulation_steps=2),
+    "schedule": lambda: optimizers.SGD(optimizers.schedules.CosineDecay(0.05, STEPS), momentum=0.9),
+    "multi": two_optimizers,
+}
+# Operation by operation: nothing has to be traced. JAX compiles every operation, so there one step is compiled whole.
+EAGERLY = keras.backend.backend() != "jax"
+
+
+def network():
+    image = keras.Input((4, 4, 2), name="image")
+    x = layers.Conv2D(4, 3, padding="same", activation="tanh", name="conv")(image)
+    x = layers.Dense(5, activation="tanh", name="hidden")(layers.Flatten()(x))
+    model = keras.Model(image, layers.Dense(2, name="out")(x))
+    randomize(model)
+    return model
+
+
+def data():
+    x = np.random.default_rng(0).normal(size=(STEPS * BATCH, 4, 4, 2)).astype("float32")
+    return x, np.stack([x[:, 0, 0, 0] * x[:, 1, 1, 1], x.mean(axis=(1, 2, 3))], axis=1)
+
+
+def train(optimizer, plan=None, at=3):
+    """The losses of some steps and the outputs after them, with an edit between two steps."""
+    model, (x, y), losses = network(), data(), []
+    model.compile(optimizer, loss="mse", run_eagerly=EAGERLY)
+    for step in range(STEPS):
+        if plan and step == at:
+            apply(model, plan)
+        batch = slice(step * BATCH, (step + 1) * BATCH)
+        losses.append(float(model.train_on_batch(x[batch], y[batch])))
+    return np.array(losses), run_model(model, [x])
+
+
+@pytest.mark.usefixtures("quick_weights")
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_reordering_in_the_middle_of_training_changes_nothing(name):
+    losses, outputs = train(OPTIMIZERS[name]())
+    edited_losses, edited_outputs = train(OPTIMIZERS[name](), REORDER)
+    assert difference([losses], [edited_losses]) < 1e-4 and difference(outputs, edited_outputs) < 1e-3
+    assert len(set(losses.tolist())) == STEPS
+
+
+@pytest.mark.usefixtures("quick_weights")
+@pytest.mark.parametrize("name", ["sgd_momentum", "adafactor", "ftrl", "schedule_free", "multi"])
+def test_split_growth_leaves_the_next_loss_unchanged(name):
+    losses, _ = train(OPTIMIZERS[name]())
+    grown, _ = train(OPTIMIZERS[name](), GROW)
+    assert np.allclose(losses[:4], grown[:4], rtol=1e-4) and np.isfinite(grown).all()
+
+
+@pytest.mark.usefixtures("quick_weights")
+@pytest.mark.parametrize("name", ["ftrl", "schedule_free"])
+def test_weights_that_are_computed_from_a_slot_stay_shared_out(name):
+    """A step without a gradient makes the weights anew from the slot: were it not shared out, they would double."""
+    outputs = []
+    for plan in (None, GROW):
+        model, (x, y) = network(), data()
+        model.compile(OPTIMIZERS[name](), loss="mse", run_eagerly=EAGERLY)
+        for _ in range(3):
+            model.train_on_batch(x, y)
+        if plan:
+            apply(model, plan)
+        model.train_on_batch(x, y, sample_weight=np.zeros(len(x)))
+        outputs.append(run_model(model, [x]))
+    assert difference(*outputs) < 1e-4
