@@ -1,5 +1,7 @@
 """The table of rules: one a layer family."""
 
+import functools
+
 _RULES = {}
 _HARMLESS = frozenset(("get_config", "from_config", "get_build_config", "build_from_config"))
 
@@ -36,6 +38,7 @@ def register_rule(*operations):
 
     def register(function):
         _RULES.update(dict.fromkeys(operations, function))
+        _rule_of.cache_clear()
         return function
 
     return register
@@ -50,8 +53,13 @@ def rule_for(operation):
     A subclass has the rule of its parent as long as it changes nothing but how it is made and saved; where it overrides
     more (`call`, `build`, a convolution's `convolution_op`), nothing is known of what it does.
     """
+    return _rule_of(type(operation))
+
+
+@functools.cache
+def _rule_of(operation):
     overridden = set()
-    for kind in type(operation).__mro__:
+    for kind in operation.__mro__:
         if kind in _RULES:
             return None if overridden & set(dir(kind)) else _RULES[kind]
         overridden |= {name for name in vars(kind) if name not in _HARMLESS and not _is_dunder(name)}

@@ -31,7 +31,7 @@ def update_layer(layer, draft, transaction):
     """
     for name, value in vars(draft).items():
         known = name in vars(layer) and name not in _bookkeeping()
-        if known and _is_plain(value) and not _equal(vars(layer)[name], value):
+        if known and _is_plain(value) and not are_equal(vars(layer)[name], value):
             transaction.set(layer, name, value)
     if getattr(layer.get_config, "_is_default", False):
         # What a class without a `get_config` of its own is saved by.
@@ -40,12 +40,20 @@ def update_layer(layer, draft, transaction):
         update_layer(part, new, transaction)
 
 
-def are_alike(left, right):
-    """Whether two layers have the same plain attributes, so that one draft serves both.
+def plain_attributes(layer):
+    """The attributes of a layer that `update_layer` would change, by name."""
+    return {name: x for name, x in vars(layer).items() if name not in _bookkeeping() and _is_plain(x)}
 
-    A layer that derived an attribute from its name is like no other.
-    """
-    return _equal(_plain_attributes(left), _plain_attributes(right))
+
+def are_equal(left, right):
+    """Whether two plain values are equal in type and content."""
+    if isinstance(left, dict) and isinstance(right, dict):
+        return left.keys() == right.keys() and all(are_equal(left[key], right[key]) for key in left)
+    if isinstance(left, keras.InputSpec) and isinstance(right, keras.InputSpec):
+        return left.get_config() == right.get_config()
+    if isinstance(left, (list, tuple)) and isinstance(right, (list, tuple)):
+        return len(left) == len(right) and all(are_equal(a, b) for a, b in zip(left, right, strict=True))
+    return type(left) is type(right) and left == right
 
 
 def update_tensor(tensor, shape, transaction):
@@ -124,23 +132,9 @@ def _bookkeeping():
     return frozenset(vars(keras.layers.Layer(name="bookkeeping"))) - {"_input_spec", "_build_shapes_dict"}
 
 
-def _plain_attributes(layer):
-    return {name: x for name, x in vars(layer).items() if name not in _bookkeeping() and _is_plain(x)}
-
-
 def _is_plain(value):
     if isinstance(value, (list, tuple)):
         return all(_is_plain(item) for item in value)
     if isinstance(value, dict):
         return all(_is_plain(item) for item in value.values())
     return isinstance(value, (*PLAIN, keras.InputSpec))
-
-
-def _equal(left, right):
-    if isinstance(left, keras.InputSpec) and isinstance(right, keras.InputSpec):
-        return left.get_config() == right.get_config()
-    if isinstance(left, dict) and isinstance(right, dict):
-        return left.keys() == right.keys() and all(_equal(left[key], right[key]) for key in left)
-    if isinstance(left, (list, tuple)) and isinstance(right, (list, tuple)):
-        return len(left) == len(right) and all(_equal(a, b) for a, b in zip(left, right, strict=True))
-    return type(left) is type(right) and left == right

@@ -19,7 +19,7 @@ from cgap_keras.structure.graph import (
     ordered_nodes,
     without_time,
 )
-from cgap_keras.surgery.live import are_alike
+from cgap_keras.surgery.live import are_equal, plain_attributes
 from cgap_keras.surgery.remaking import building_without_values, remake
 
 
@@ -43,12 +43,13 @@ class Draft:
 class Drafts:
     """The drafts of an edit by the layers that they are of.
 
-    Attributes:
-        alike: `{what a draft is made from: (layer, draft, what it returned)}`.
+    A draft serves all layers that are made from the same and have the same plain attributes: one that derived an
+    attribute from its name has a draft of its own.
     """
 
     def __init__(self):
-        self._of_layer, self._alike = {}, {}
+        # `{id(layer): draft}`, and `{origin: (plain attributes of a layer, its draft, what the draft returned)}`.
+        self._of_layer, self._of_origin = {}, {}
 
     def __contains__(self, layer):
         return id(layer) in self._of_layer
@@ -61,12 +62,12 @@ class Drafts:
         """
         if layer in self:
             return self._of_layer[id(layer)], tree.flatten(self._of_layer[id(layer)](*args, **kwargs))
-        origin = _origin(layer, sizes, args, kwargs)
-        twin, draft, outputs = self._alike.get(origin, (None, None, None))
-        if origin is None or twin is None or not are_alike(layer, twin):
+        origin, own = _origin(layer, sizes, args, kwargs), plain_attributes(layer)
+        attributes, draft, outputs = self._of_origin.get(origin, (None, None, None))
+        if origin is None or not are_equal(own, attributes):
             draft = remake(layer, sizes)
             outputs = tree.flatten(draft(*args, **kwargs))
-            self._alike[origin] = layer, draft, outputs
+            self._of_origin[origin] = own, draft, outputs
         self._of_layer[id(layer)] = draft
         return draft, [_stand_in(x) for x in outputs]
 
