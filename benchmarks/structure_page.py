@@ -1,0 +1,156 @@
+"""Makes docs/speed.md of benchmarks/results/structure_speed.json.
+
+python benchmarks/structure_page.py
+"""
+
+import json
+import pathlib
+
+ROOT = pathlib.Path(__file__).parents[1]
+BACKENDS = {"torch": "PyTorch", "tensorflow": "TensorFlow"}
+NAMES = {
+    "ResNet50": "ResNet-50",
+    "resnet_cifar_110": "ResNet-110",
+    "vgg19": "VGG-19 (32 x 32)",
+    "ConvNeXtTiny": "ConvNeXt-T",
+    "dense": "four `Dense` of 4096",
+    "VGG19": "VGG-19 (224 x 224)",
+    "ConvNeXtXLarge": "ConvNeXt-XL",
+}
+PAGE = """# Speed and memory
+
+How long `find_groups` and `apply` take, beside Torch-Pruning, and how much memory an edit needs. Measured on two cores
+by
+
+    python benchmarks/structure_speed.py --torch_python=TORCH/bin/python
+    python benchmarks/structure_page.py
+
+where TORCH is an environment with `keras`, `torch` and `torch-pruning`. `--only=networks` (`depths`, `applications`,
+`memory`) measures one part again. Every figure is in `benchmarks/results/structure_speed.json`, with the versions.
+
+## Beside Torch-Pruning
+
+The same network on both sides, with equal numbers of weights before and after, and the same job: find all groups, drop
+every second unit of each but the logits. Here that is `find_groups` and `apply`, which proves the edit on drafts of
+layers before anything moves, and would carry optimizer state; there it is `DependencyGraph().build_dependency` and
+`prune` on each group of `get_all_groups`, as its README shows. Seconds, medians over fresh models; in brackets the
+first run of the process.
+
+{networks}
+
+Torch-Pruning's time over ours, from the same figures; above 1 this library is the faster one:
+
+{compared}
+
+**Torch-Pruning is faster in {behind} of these {all} comparisons**, up to {worst:.1f} times. Its time grows with the
+depth (below), ours does not. Here it goes into many small steps for each layer: labels, twice, because `apply` trusts
+no groups but its own; drafts; and on TensorFlow a new `tf.Variable` behind each weight.
+
+## Depth
+
+Milliseconds of processor time for each layer of a ResNet for 32 x 32 images, one model halved three times, the median.
+Torch-Pruning has one thread in this table.
+
+{depths}
+
+Keras builds a functional model by recursion, so networks this deep take `sys.setrecursionlimit`.
+
+## The largest of `keras.applications`
+
+Seconds for halving every group, the only run of a process; building the model is not counted.
+
+{applications}
+
+## Memory
+
+The highest memory of the process during an edit, less what it had before the model was built, over the bytes of the
+weights (for growth, of the grown model). The model itself is in it, and for `rebuild` the original too.
+
+{memory}
+
+No initializer runs, an edited weight is never copied first, and new values wait as tensors. What is left is the old
+weights, the new ones and the arrays of the weight that is being gathered. VGG-19 keeps 72 % of its weights in one
+matrix, and TensorFlow copies an array twice when it takes it over: that is where its growth passes 2.5.
+"""
+
+
+def main():
+    result = json.loads((ROOT / "benchmarks" / "results" / "structure_speed.json").read_text())
+    sides = {"torch_pruning": "Torch-Pruning", "torch_pruning_one_thread": "Torch-Pruning, one thread"}
+    sides |= {backend: f"cgap-keras on {name}" for backend, name in BACKENDS.items()}
+    networks = {NAMES[name]: row for name, row in result["networks"].items()}
+    ratios = [ratio["wall_s"] for row in networks.values() for ratio in row["ratios"].values()]
+    depths = result["depths"]
+    layers = [row["layers"] for row in depths["torch"].values()]
+    page = PAGE.format(
+        networks=table(
+            ["", *sides.values()],
+            [[name, *(seconds(row["seconds"][side]) for side in sides)] for name, row in networks.items()],
+        ),
+        compared=table(
+            ["", *(f"{sides[peer]} / ours on {BACKENDS[own]}" for peer, own in pairs())],
+            [
+                [name, *(f"{row['ratios'][f'{peer} / {own}']['wall_s']:.2f}" for peer, own in pairs())]
+                for name, row in networks.items()
+            ],
+        ),
+        worst=1 / min(ratios),
+        behind=sum(ratio < 1 for ratio in ratios),
+        all=len(ratios),
+        depths=table(
+            ["", *(f"ResNet-{depth}" for depth in depths["torch"])],
+            [
+                *(
+                    [name, *(f"{row['cpu_ms_a_layer']:.2f}" for row in depths[backend].values())]
+                    for backend, name in BACKENDS.items()
+                ),
+                [
+                    "Torch-Pruning",
+                    *(
+                        f"{1000 * row['cpu_s'] / count:.2f}"
+                        for row, count in zip(depths["torch_pruning_one_thread"].values(), layers, strict=True)
+                    ),
+                ],
+            ],
+        ),
+        applications=table(
+            ["", "parameters", "layers", *(f"on {name}" for name in BACKENDS.values())],
+            [
+                [
+                    name,
+                    f"{row['parameters'] / 1e6:.0f} M",
+                    row["layers"],
+                    *(f"{row[backend]['wall_s']:.1f}" for backend in BACKENDS),
+                ]
+                for name, row in result["applications"].items()
+            ],
+        ),
+        memory=table(
+            ["", "", "`apply`, half", "`rebuild`, half", "`rebuild`, 25 % more units"],
+            [
+                [NAMES[name], label, *(f"{edit['ratio']:.2f}" for edit in row[backend].values())]
+                for name, row in result["memory"].items()
+                for backend, label in BACKENDS.items()
+            ],
+        ),
+    )
+    (ROOT / "docs" / "speed.md").write_text(page)
+
+
+def pairs():
+    """Each setting of Torch-Pruning with each backend."""
+    return [(peer, own) for peer in ("torch_pruning", "torch_pruning_one_thread") for own in BACKENDS]
+
+
+def seconds(row):
+    return f"{row['wall_s']:.2f} ({row['first_wall_s']:.2f})"
+
+
+def table(header, rows):
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(str(cell) for cell in line)} |" for line in lines)
+
+
+if __name__ == "__main__":
+    main()
