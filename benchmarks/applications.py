@@ -129,7 +129,7 @@ def randomize(model):
     import numpy as np
 
     rng = np.random.default_rng(1)
-    for variable in model.weights:
+    for variable in model.trainable_variables:
         if len(variable.shape) == 1:
             scale = variable.path.endswith("gamma")
             variable.assign(rng.uniform(0.7, 1.3, variable.shape) if scale else rng.normal(0, 0.1, variable.shape))

@@ -75,10 +75,11 @@ class Drafts:
 def _origin(layer, sizes, args, kwargs):
     """What a draft is made from, but for the layer's name: text by which layers that may share one are found.
 
-    `None` for a layer of several calls, of several layers, or that is saved by the arguments it was made with: it has a
-    draft of its own.
+    `None` for an operation that is no layer, for a layer of several calls or of several layers, and for one that is
+    saved by the arguments it was made with: it has a draft of its own.
     """
-    if len(layer._inbound_nodes) > 1 or layer._layers or getattr(layer.get_config, "_is_default", False):
+    alone = not isinstance(layer, keras.Layer) or len(layer._inbound_nodes) > 1 or layer._layers
+    if alone or getattr(layer.get_config, "_is_default", False):
         return None
     config = {key: value for key, value in layer.get_config().items() if key != "name"}
     called = tree.map_structure(

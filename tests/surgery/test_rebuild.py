@@ -326,7 +326,7 @@ def test_an_edit_leaves_no_trace_in_the_graph():
     listings = {"_trainable_variables", "_non_trainable_variables", "_layers", "_functional"}
     # TensorFlow keeps lists of the same; JAX marks the model.
     changed = {name for name in changed if not name.startswith(("_self_", "_jax_state"))}
-    written = {"filters", "_input_spec", "_build_shapes_dict", "_auto_config"}
+    written = {"filters", "_input_spec", "_build_shapes_dict"}
     assert changed - variables - listings == written
 
 
