@@ -10,6 +10,8 @@ import math
 
 from keras import layers
 
+from cgap_keras.structure.graph import is_nested_model, trace, without_time
+
 _RULES = {}
 
 # These have weights and yet no multiply-accumulate of the kind that is counted: a normalisation and PReLU scale each
@@ -78,12 +80,16 @@ def count_macs(call):
     operation = call.operation
     rule = _find_rule(operation)
     if rule is None:
-        raise ValueError(
-            f"There is no rule to count the multiply-accumulates of {call.path!r}, of type {type(operation).__name__}. "
-            "Register one with `cgap_keras.macs.macs_rule`, or build the model from layers that have one. "
-            f"Received: layer={operation.name!r}"
-        )
+        raise _no_rule(call, operation)
     return rule(call)
+
+
+def _no_rule(call, operation):
+    return ValueError(
+        f"There is no rule to count the multiply-accumulates of {call.path!r}, of type {type(operation).__name__}. "
+        "Register one with `cgap_keras.macs.macs_rule`, or build the model from layers that have one. "
+        f"Received: layer={operation.name!r}"
+    )
 
 
 def _find_rule(operation):
@@ -136,10 +142,27 @@ def _separable_convolution(call):
     return weights * _positions(call, call.outputs[0])
 
 
-@macs_rule(layers.SimpleRNN, layers.GRU, layers.LSTM)
+@macs_rule(layers.SimpleRNN, layers.GRU, layers.LSTM, layers.RNN)
 def _recurrent(call):
     cell = call.operation.cell
-    return _steps(call) * (math.prod(cell.kernel.shape) + math.prod(cell.recurrent_kernel.shape))
+    cells = getattr(cell, "cells", [cell])
+    for part in cells:
+        if not isinstance(part, (layers.SimpleRNNCell, layers.GRUCell, layers.LSTMCell)):
+            raise _no_rule(call, part)
+    return _steps(call) * sum(_kernels(part) for part in cells)
+
+
+@macs_rule(layers.ConvLSTM1D, layers.ConvLSTM2D, layers.ConvLSTM3D)
+def _recurrent_convolution(call):
+    # Both kernels, that of the input and that of the state, meet every output pixel at every step.
+    layer, step = call.operation, call.outputs[0]
+    if layer.return_sequences:
+        step = _without_time(step)
+    return _steps(call) * _kernels(layer.cell) * _positions(call, step)
+
+
+def _kernels(cell):
+    return math.prod(cell.kernel.shape) + math.prod(cell.recurrent_kernel.shape)
 
 
 @macs_rule(layers.Bidirectional)
@@ -150,13 +173,15 @@ def _bidirectional(call):
 
 @macs_rule(layers.TimeDistributed)
 def _time_distributed(call):
-    def one_step(edges):
-        return tuple(dataclasses.replace(edge, shape=edge.shape[:1] + edge.shape[2:]) for edge in edges)
+    layer, inputs = call.operation.layer, tuple(map(_without_time, call.inputs))
+    outputs = tuple(map(_without_time, call.outputs))
+    if is_nested_model(layer):
+        return _steps(call) * sum(count_macs(inner) for inner in trace(layer, inputs, f"{call.path}/").calls)
+    return _steps(call) * count_macs(dataclasses.replace(call, operation=layer, inputs=inputs, outputs=outputs))
 
-    inner = dataclasses.replace(
-        call, operation=call.operation.layer, inputs=one_step(call.inputs), outputs=one_step(call.outputs)
-    )
-    return _steps(call) * count_macs(inner)
+
+def _without_time(edge):
+    return dataclasses.replace(edge, shape=without_time(edge.shape))
 
 
 @macs_rule(layers.MultiHeadAttention)
@@ -175,6 +200,27 @@ def _multi_head_attention(call):
     keys = _product(call, [value.shape[axis] for axis in config["attention_axes"]])
     scores = config["num_heads"] * _product(call, query.shape[1:-1]) * keys
     return total + scores * (config["key_dim"] + config["value_dim"])
+
+
+@macs_rule(layers.GroupQueryAttention)
+def _group_query_attention(call):
+    layer, query, value = call.operation, _argument(call, 0, "query"), _argument(call, 1, "value")
+    projections = [
+        (layer._query_dense, query),
+        (layer._key_dense, _argument(call, 2, "key") or value),
+        (layer._value_dense, value),
+        (layer._output_dense, query),
+    ]
+    if layer.use_gate:
+        projections.append((layer._gate_dense, query))
+    total = sum(math.prod(dense.kernel.shape) * _product(call, edge.shape[1:-1]) for dense, edge in projections)
+    return total + 2 * layer.num_query_heads * layer.head_dim * _product(call, (query.shape[1], value.shape[1]))
+
+
+@macs_rule(layers.ReversibleEmbedding)
+def _reversible_embedding(call):
+    # Tokens are looked up; in reverse every token gets a score.
+    return call.inputs[0].shape[-1] * _elements(call, call.outputs[0]) if _argument(call, 1, "reverse") else 0
 
 
 @macs_rule(layers.Attention)

@@ -41,6 +41,18 @@ BY_HAND = {
     "simple_rnn": (layers.SimpleRNN(5), [(6, 3)], 6 * (3 * 5 + 5 * 5)),
     "gru": (layers.GRU(5, return_sequences=True), [(6, 3)], 6 * 3 * (3 * 5 + 5 * 5)),
     "lstm": (layers.LSTM(5), [(6, 3)], 6 * 4 * (3 * 5 + 5 * 5)),
+    "rnn_of_two_cells": (
+        layers.RNN([layers.LSTMCell(5), layers.GRUCell(4)]),
+        [(6, 3)],
+        6 * (4 * (3 * 5 + 5 * 5) + 3 * (5 * 4 + 4 * 4)),
+    ),
+    # Padding leaves 5 x 6 pixels at each of 4 steps; the state keeps that size.
+    "conv_lstm": (
+        layers.ConvLSTM2D(2, (3, 2), return_sequences=True),
+        [(4, 7, 7, 3)],
+        4 * 5 * 6 * (6 * 3 * 8 + 6 * 2 * 8),
+    ),
+    "conv_lstm_last": (layers.ConvLSTM1D(2, 3, padding="same"), [(4, 7, 3)], 4 * 7 * (3 * 3 * 8 + 3 * 2 * 8)),
     "bidirectional": (layers.Bidirectional(layers.LSTM(5)), [(6, 3)], 2 * 6 * 4 * (3 * 5 + 5 * 5)),
     "time_distributed": (layers.TimeDistributed(layers.Conv2D(5, 3)), [(4, 8, 8, 3)], 4 * 9 * 3 * 5 * 36),
     # Projections of 6 queries and 3 keys and values, then the scores and the weighted sum of the values.
@@ -48,6 +60,12 @@ BY_HAND = {
         layers.MultiHeadAttention(2, key_dim=3, value_dim=5, output_shape=8),
         [(6, 4), (3, 7)],
         6 * 4 * 2 * 3 + 3 * 7 * 2 * 3 + 3 * 7 * 2 * 5 + 6 * 2 * 5 * 8 + 2 * 6 * 3 * (3 + 5),
+    ),
+    # Four query heads over two heads of keys and values.
+    "group_query": (
+        layers.GroupQueryAttention(3, 4, 2),
+        [(6, 8), (5, 8)],
+        6 * 8 * 12 + 2 * 5 * 8 * 6 + 6 * 12 * 8 + 2 * 4 * 3 * 6 * 5,
     ),
     "batch_normalization": (layers.BatchNormalization(), [(4, 4, 3)], 0),
     "layer_normalization": (layers.LayerNormalization(), [(4, 3)], 0),
@@ -67,6 +85,17 @@ def test_macs_of_each_family(quick_weights, case):
     assert measured.macs == expected
     assert measured.flops == 2 * expected
     assert measured.layers[-1].flops == 2 * expected
+
+
+def test_a_model_at_every_step_counts_every_step():
+    image = keras.Input((8, 8, 3))
+    inner = keras.Model(image, layers.Dense(4)(layers.Flatten()(layers.Conv2D(5, 3)(image))))
+    assert single(layers.TimeDistributed(inner), (6, 8, 8, 3)).macs == 6 * (9 * 3 * 5 * 36 + 180 * 4)
+
+
+def test_an_embedding_in_reverse_scores_every_token():
+    tokens, table = keras.Input((6,), dtype="int32"), layers.ReversibleEmbedding(10, 4)
+    assert cost(keras.Model(tokens, table(table(tokens), reverse=True))).macs == 6 * 4 * 10
 
 
 def test_attention_scores_and_weighted_sum():
