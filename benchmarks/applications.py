@@ -74,53 +74,52 @@ def examine(name):
     import cgap_keras
 
     keras.utils.set_random_seed(0)
-    model = build(name)
+    model, rng = build(name), np.random.default_rng(0)
     randomize(model)
-    rng = np.random.default_rng(0)
     x = rng.normal(size=(1, *model.inputs[0].shape[1:]))
     expected = keras.ops.convert_to_numpy(model(x, training=False))
     start = time.perf_counter()
     groups = cgap_keras.find_groups(model)
-    row = {
-        "name": name,
-        "dtype": keras.config.floatx(),
-        "params": model.count_params(),
-        "find_groups_s": round(time.perf_counter() - start, 3),
-    }
-    free = [group for group in groups if not group.frozen]
-    row |= {"groups": len(groups), "free": len(free), "exact": sum(group.exact for group in free)}
-    row["frozen"] = sorted(
-        {group.frozen for group in groups if group.frozen and "output of the model" not in group.frozen}
-    )
+    seconds = {"find_groups_s": round(time.perf_counter() - start, 3)}
+    row = {"name": name, "dtype": keras.config.floatx(), "params": model.count_params(), **seconds, **summary(groups)}
 
     def error(edited):
-        return float(
-            np.abs(keras.ops.convert_to_numpy(edited(x, training=False)) - expected).max() / np.abs(expected).max()
-        )
+        actual = keras.ops.convert_to_numpy(edited(x, training=False))
+        return float(np.abs(actual - expected).max() / np.abs(expected).max())
 
-    def quarter(group):
-        return rng.integers(0, group.size, max(1, group.size // 4))
-
-    exact = [group for group in free if group.exact]
-    split = {group.name: [*rng.permutation(group.size), *quarter(group)] for group in exact}
-    zero = {group.name: [*range(group.size), *quarter(group)] for group in exact}
-    back = {group.name: range(group.size) for group in exact}
-    start = time.perf_counter()
-    edited = cgap_keras.rebuild(model, split)
-    row["rebuild_s"] = round(time.perf_counter() - start, 2)
-    row["split_error"] = error(edited)
-    edited = cgap_keras.rebuild(model, zero, new_units="zero")
-    cgap_keras.apply(edited, {name: list(index) for name, index in back.items()})
-    row["zero_and_back_error"] = error(edited)
-    del edited
-    total = outside_classifier(model)
-    start = time.perf_counter()
-    cgap_keras.apply(model, {group.name: list(range((group.size + 1) // 2)) for group in free})
+    row |= grow(model, [group for group in groups if group.exact and not group.frozen], error, rng)
+    total, start = outside_classifier(model), time.perf_counter()
+    cgap_keras.apply(model, {group.name: range((group.size + 1) // 2) for group in groups if not group.frozen})
     row["apply_s"] = round(time.perf_counter() - start, 2)
     row["halved_finite"] = bool(np.isfinite(keras.ops.convert_to_numpy(model(x, training=False))).all())
     row["halved_share"] = outside_classifier(model) / total
     row["peak_memory_gib"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)
     return row
+
+
+def summary(groups):
+    """How many groups there are, and why some are frozen; the output of a model needs no reason."""
+    free = [group for group in groups if not group.frozen]
+    reasons = {group.frozen for group in groups if group.frozen and "output of the model" not in group.frozen}
+    numbers = {"groups": len(groups), "free": len(free), "exact": sum(group.exact for group in free)}
+    return {**numbers, "frozen": sorted(reasons)}
+
+
+def grow(model, groups, error, rng):
+    """The errors of reordering with split growth, and of growing by silent units and pruning them again."""
+    import cgap_keras
+
+    def quarter(group):
+        return rng.integers(0, group.size, max(1, group.size // 4))
+
+    split = {group.name: [*rng.permutation(group.size), *quarter(group)] for group in groups}
+    silent = {group.name: [*range(group.size), *quarter(group)] for group in groups}
+    start = time.perf_counter()
+    edited = cgap_keras.rebuild(model, split)
+    row = {"rebuild_s": round(time.perf_counter() - start, 2), "split_error": error(edited)}
+    edited = cgap_keras.rebuild(model, silent, new_units="zero")
+    cgap_keras.apply(edited, {group.name: range(group.size) for group in groups})
+    return {**row, "zero_and_back_error": error(edited)}
 
 
 def build(name):

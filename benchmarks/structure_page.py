@@ -76,65 +76,55 @@ matrix, and TensorFlow copies an array twice when it takes it over: that is wher
 
 def main():
     result = json.loads((ROOT / "benchmarks" / "results" / "structure_speed.json").read_text())
+    ratios = [ratio["wall_s"] for row in result["networks"].values() for ratio in row["ratios"].values()]
+    behind = {"worst": 1 / min(ratios), "behind": sum(ratio < 1 for ratio in ratios), "all": len(ratios)}
+    tables = {**compare(result["networks"]), "depths": by_depth(result["depths"])}
+    tables |= {"applications": largest(result["applications"]), "memory": peaks(result["memory"])}
+    (ROOT / "docs" / "speed.md").write_text(PAGE.format(**tables, **behind))
+
+
+def compare(networks):
+    """The seconds of each side, and those of Torch-Pruning over ours."""
     sides = {"torch_pruning": "Torch-Pruning", "torch_pruning_one_thread": "Torch-Pruning, one thread"}
     sides |= {backend: f"cgap-keras on {name}" for backend, name in BACKENDS.items()}
-    networks = {NAMES[name]: row for name, row in result["networks"].items()}
-    ratios = [ratio["wall_s"] for row in networks.values() for ratio in row["ratios"].values()]
-    depths = result["depths"]
+    rows = [[NAMES[name], *(seconds(row["seconds"][side]) for side in sides)] for name, row in networks.items()]
+    over = ["", *(f"{sides[peer]} / ours on {BACKENDS[own]}" for peer, own in pairs())]
+    ratios = [
+        [NAMES[name], *(f"{row['ratios'][f'{peer} / {own}']['wall_s']:.2f}" for peer, own in pairs())]
+        for name, row in networks.items()
+    ]
+    return {"networks": table(["", *sides.values()], rows), "compared": table(over, ratios)}
+
+
+def by_depth(depths):
+    """Milliseconds of processor time a layer."""
     layers = [row["layers"] for row in depths["torch"].values()]
-    page = PAGE.format(
-        networks=table(
-            ["", *sides.values()],
-            [[name, *(seconds(row["seconds"][side]) for side in sides)] for name, row in networks.items()],
-        ),
-        compared=table(
-            ["", *(f"{sides[peer]} / ours on {BACKENDS[own]}" for peer, own in pairs())],
-            [
-                [name, *(f"{row['ratios'][f'{peer} / {own}']['wall_s']:.2f}" for peer, own in pairs())]
-                for name, row in networks.items()
-            ],
-        ),
-        worst=1 / min(ratios),
-        behind=sum(ratio < 1 for ratio in ratios),
-        all=len(ratios),
-        depths=table(
-            ["", *(f"ResNet-{depth}" for depth in depths["torch"])],
-            [
-                *(
-                    [name, *(f"{row['cpu_ms_a_layer']:.2f}" for row in depths[backend].values())]
-                    for backend, name in BACKENDS.items()
-                ),
-                [
-                    "Torch-Pruning",
-                    *(
-                        f"{1000 * row['cpu_s'] / count:.2f}"
-                        for row, count in zip(depths["torch_pruning_one_thread"].values(), layers, strict=True)
-                    ),
-                ],
-            ],
-        ),
-        applications=table(
-            ["", "parameters", "layers", *(f"on {name}" for name in BACKENDS.values())],
-            [
-                [
-                    name,
-                    f"{row['parameters'] / 1e6:.0f} M",
-                    row["layers"],
-                    *(f"{row[backend]['wall_s']:.1f}" for backend in BACKENDS),
-                ]
-                for name, row in result["applications"].items()
-            ],
-        ),
-        memory=table(
-            ["", "", "`apply`, half", "`rebuild`, half", "`rebuild`, 25 % more units"],
-            [
-                [NAMES[name], label, *(f"{edit['ratio']:.2f}" for edit in row[backend].values())]
-                for name, row in result["memory"].items()
-                for backend, label in BACKENDS.items()
-            ],
-        ),
-    )
-    (ROOT / "docs" / "speed.md").write_text(page)
+    peer = zip(depths["torch_pruning_one_thread"].values(), layers, strict=True)
+    rows = [
+        [name, *(f"{row['cpu_ms_a_layer']:.2f}" for row in depths[backend].values())]
+        for backend, name in BACKENDS.items()
+    ]
+    rows.append(["Torch-Pruning", *(f"{1000 * row['cpu_s'] / count:.2f}" for row, count in peer)])
+    return table(["", *(f"ResNet-{depth}" for depth in depths["torch"])], rows)
+
+
+def largest(applications):
+    """Seconds for the largest applications."""
+    rows = [
+        [name, f"{row['parameters'] / 1e6:.0f} M", row["layers"], *(f"{row[b]['wall_s']:.1f}" for b in BACKENDS)]
+        for name, row in applications.items()
+    ]
+    return table(["", "parameters", "layers", *(f"on {name}" for name in BACKENDS.values())], rows)
+
+
+def peaks(memory):
+    """Peak memory over the weights."""
+    rows = [
+        [NAMES[name], label, *(f"{edit['ratio']:.2f}" for edit in row[backend].values())]
+        for name, row in memory.items()
+        for backend, label in BACKENDS.items()
+    ]
+    return table(["", "", "`apply`, half", "`rebuild`, half", "`rebuild`, 25 % more units"], rows)
 
 
 def pairs():

@@ -11,7 +11,7 @@ import keras
 
 from cgap_keras.structure.graph import as_functional, ordered_nodes
 
-_PLAIN = (bool, int, float, str, type(None))
+PLAIN = (bool, int, float, str, type(None))
 _COLLECTIONS = {"list": list, "tuple": tuple, "set": set}
 # What `compile`, `fit`, callbacks and the backends set on a model.
 _TRAINING = frozenset(
@@ -73,7 +73,7 @@ def _encode(value, names):
             return {kind: [_encode(item, names) for item in value]}
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
         return {"dict": {key: _encode(item, names) for key, item in value.items()}}
-    if isinstance(value, _PLAIN):
+    if isinstance(value, PLAIN):
         return value
     raise NotPlainError(type(value).__name__)
 

@@ -10,9 +10,8 @@ import functools
 import keras
 
 from cgap_keras.structure.graph import is_nested_model
+from cgap_keras.surgery.attributes import PLAIN
 from cgap_keras.surgery.subclasses import edited_class
-
-PLAIN = (bool, int, float, str, type(None))
 
 
 def resize_variable(variable, value, transaction):

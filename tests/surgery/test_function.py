@@ -3,13 +3,9 @@
 import keras
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from keras import layers
 
 from cgap_keras import apply, find_groups, rebuild
-from cgap_keras.structure import find_variables
-from cgap_keras.structure.layout import spread_over_axis
 from tests.graphs import MODELS
 from tests.models import build, build_masked, difference, random_inputs, randomize, run_model, values_of
 
@@ -174,84 +170,3 @@ def test_float16_weights():
         difference([x.astype("float32") for x in expected], [x.astype("float32") for x in run_model(model, inputs)])
         < 1e-2
     )
-
-
-# One letter an operation; what does not fit the tensors at hand is left out.
-OPERATIONS = "cdbrpasmtqkl"
-
-
-def random_graph(program):
-    """A functional model made by a row of `(operation, width, operand)`."""
-    image = keras.Input((6, 5, 2))
-    tensors = [image]
-    for step, (operation, width, operand) in enumerate(program):
-        x, other = tensors[-1], tensors[operand % len(tensors)]
-        tensors.append(_extend(x, other, operation, width, f"step{step}"))
-    x = layers.GlobalAveragePooling2D()(tensors[-1]) if len(program) % 2 else layers.Flatten()(tensors[-1])
-    x = layers.Dense(4, activation="relu", name="hidden")(x)
-    return keras.Model(image, layers.Dense(2, name="out")(x))
-
-
-def _extend(x, other, operation, width, name):
-    same_image, same_shape = x.shape[1:3] == other.shape[1:3], x.shape == other.shape
-    if operation == "c":
-        return layers.Conv2D(width, 3, padding="same", activation="tanh", name=name)(x)
-    if operation == "d":
-        return layers.DepthwiseConv2D(
-            2, padding="same", depth_multiplier=1 + (width == 4 and x.shape[-1] < 6), name=name
-        )(x)
-    if operation == "b":
-        return layers.BatchNormalization(name=name)(x)
-    if operation == "r":
-        return layers.LeakyReLU(name=name)(x)
-    if operation == "p" and min(x.shape[1:3]) > 1:
-        return layers.AveragePooling2D((2, 1), name=name)(x)
-    if operation == "k" and same_image and x.shape[-1] + other.shape[-1] < 12:
-        return layers.Concatenate(name=name)([x, other])
-    merges = {"a": layers.Add, "s": layers.Subtract, "m": layers.Multiply, "t": layers.Maximum, "l": layers.Average}
-    if operation in merges and same_shape:
-        return merges[operation](name=name)([x, other])
-    if operation in merges and same_image:
-        y = layers.Conv2D(other.shape[-1], 1, name=name)(x)
-        return merges[operation](name=f"{name}_merge")([y, other])
-    if operation == "q":
-        y = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_gap")(x)
-        return layers.Multiply(name=name)([x, layers.Dense(x.shape[-1], activation="sigmoid", name=f"{name}_gate")(y)])
-    return x
-
-
-steps = st.tuples(st.sampled_from(OPERATIONS), st.integers(2, 4), st.integers(0, 9))
-
-
-@settings(max_examples=25)
-@given(st.lists(steps, min_size=2, max_size=7), st.integers(0, 2**16))
-def test_random_graphs_keep_their_function(program, seed):
-    keras.backend.clear_session()
-    model, rng = random_graph(program), np.random.default_rng(seed)
-    randomize(model, seed)
-    inputs = random_inputs(model, batch=2)
-    expected = run_model(model, inputs)
-    plan = {g.name: shuffled_growth(g.size, rng) for g in find_groups(model) if not g.frozen}
-    assert "hidden" in plan
-    apply(model, plan, new_units=("split", "zero")[seed % 2])
-    assert difference(expected, run_model(model, inputs)) < 1e-4
-    groups = [g for g in find_groups(model) if not g.frozen]
-    assert {g.name: g.size for g in groups} == {name: len(index) for name, index in plan.items()}
-    dead = {g.name: rng.permutation(g.size)[: rng.integers(0, g.size)] for g in groups}
-    silence(model, groups, dead)
-    expected = run_model(model, inputs)
-    apply(model, {g.name: np.setdiff1d(np.arange(g.size), dead[g.name]).tolist() for g in groups})
-    assert difference(expected, run_model(model, inputs)) < 1e-4
-
-
-def silence(model, groups, dead):
-    """Makes the outputs of some units zero, by everything that makes them."""
-    variables = find_variables(model)
-    for group in groups:
-        for axis in group.producers:
-            values = {group.index: np.where(np.isin(np.arange(group.size), dead[group.name]), 0.0, 1.0)}
-            if variables[axis.variable].name != "moving_variance":
-                factors = spread_over_axis(axis.runs, values)
-                shape = [-1 if i == axis.axis else 1 for i in range(len(variables[axis.variable].shape))]
-                value = keras.ops.convert_to_numpy(variables[axis.variable].value)
-                variables[axis.variable].assign((value * factors.reshape(shape)).astype("float32"))

@@ -13,7 +13,7 @@ from cgap_keras.structure.tracer import spread
     *[getattr(layers, f"{name}{rank}D") for name in ("ZeroPadding", "Cropping", "UpSampling") for rank in (1, 2, 3)],
     layers.Resizing,
     layers.CenterCrop,
-    # Of the random ones those that move places and leave colours alone.
+    # Of the random ones those that do the same to every channel.
     layers.RandomContrast,
     layers.RandomCrop,
     layers.RandomElasticTransform,
