@@ -149,6 +149,28 @@ def ordered_nodes(functional):
                 yield node
 
 
+def fill_in(node, values):
+    """The positional and keyword arguments of a call with other values in the place of its symbolic tensors.
+
+    Args:
+        node: A node of a functional model.
+        values: `{id(symbolic tensor): value}`.
+    """
+    return _fill_in(node.arguments.args, values), _fill_in(node.arguments.kwargs, values)
+
+
+def _fill_in(argument, values):
+    # By hand where it is a plain nest: on PyTorch Keras's `tree` takes most of the time of a walk through a graph.
+    kind = type(argument)
+    if kind is keras.KerasTensor:
+        return values[id(argument)]
+    if kind in (tuple, list):
+        return kind([_fill_in(item, values) for item in argument])
+    if kind is dict:
+        return {key: _fill_in(item, values) for key, item in argument.items()}
+    return tree.map_structure(lambda x: values[id(x)] if isinstance(x, keras.KerasTensor) else x, argument)
+
+
 def _edge(tensor, key):
     return Edge(key, tuple(tensor.shape), keras.backend.standardize_dtype(tensor.dtype))
 
@@ -161,7 +183,7 @@ def _enter(functional, inputs, prefix, scope, calls):
             continue
         operation, key = node.operation, (*scope, position)
         path = f"{prefix}{operation.name}"
-        args, kwargs = node.arguments.fill_in(edges)
+        args, kwargs = fill_in(node, edges)
         node_inputs = tuple(edges[id(tensor)] for tensor in node.input_tensors)
         if is_nested_model(operation):
             outputs = _enter(as_functional(operation), node_inputs, f"{path}/", key, calls)

@@ -175,29 +175,38 @@ def _trace_labels(graph):
     return tracer
 
 
+@dataclasses.dataclass(frozen=True)
+class _Row:
+    """The runs along an axis, `None` if its units stand in no order, and how many places each group takes."""
+
+    runs: tuple[Run, ...] | None
+    counts: dict[int, int]
+
+
 class _Classes:
     """The units of a traced model, sorted into groups.
 
     Two classes of tied units are of one group if they lie along the same variable axes, equally often: then any of them
-    can stand in the place of another.
+    can stand in the place of another. Most axes of a network carry the same row of classes as another one, so a row is
+    looked at once.
     """
 
     def __init__(self, tracer):
-        self._units = tracer.units
         # The last entry of each table is that of `FIXED`.
         self._all = np.append(tracer.units.find(np.arange(tracer.units.count)), FIXED)
+        self._rows = {}
+        rows = {row.tobytes(): row for row in (self._all[bound.labels] for bound in tracer.axes.values())}
         part = np.zeros(tracer.units.count, np.int64)
         first = np.full(tracer.units.count, np.iinfo(np.int64).max)
         offset, parts = 0, 1
-        for bound in tracer.axes.values():
-            roots = self._all[bound.labels[bound.labels != FIXED]]
-            members, places, counts = np.unique(roots, return_index=True, return_counts=True)
+        for row in rows.values():
+            members, places, counts = np.unique(row[row != FIXED], return_index=True, return_counts=True)
             # Pairs of part and count as one number each: sorting rows is many times slower.
-            _, refined = np.unique(part[members] * (len(roots) + 1) + counts, return_inverse=True)
+            _, refined = np.unique(part[members] * (len(row) + 1) + counts, return_inverse=True)
             part[members] = parts + refined
             parts += len(members) + 1
             first[members] = np.minimum(first[members], offset + places)
-            offset += len(bound.labels)
+            offset += len(row)
         self._sort(np.unique(self._all[:-1]), part, first)
 
     def _sort(self, roots, part, first):
@@ -212,10 +221,16 @@ class _Classes:
         self.rank_of[order[np.argsort(groups, kind="stable")]] = ranks
         self.sizes = sizes.tolist()
 
-    def locate(self, labels):
-        """The group and the rank in it of each label."""
+    def read(self, labels):
+        """The row of units with these labels."""
         roots = self._all[labels]
-        return self.group_of[roots], self.rank_of[roots]
+        key = roots.tobytes()
+        if key not in self._rows:
+            group_of = self.group_of[roots]
+            counts = np.bincount(group_of[group_of != FIXED])
+            present = {group: int(counts[group]) for group in np.flatnonzero(counts).tolist()}
+            self._rows[key] = _Row(parse_runs(group_of, self.rank_of[roots], self.sizes), present)
+        return self._rows[key]
 
 
 class _Draft:
@@ -240,15 +255,14 @@ class _Draft:
 
 def _add_axis(drafts, bound, path, classes):
     """Enters an axis in the draft of every group that lies along it."""
-    group_of, rank_of = classes.locate(bound.labels)
-    runs = parse_runs(group_of, rank_of, classes.sizes)
-    counts = np.bincount(group_of[group_of != FIXED])
-    for group in np.flatnonzero(counts).tolist():
+    row = classes.read(bound.labels)
+    axis = VariableAxis(bound.layer, path, bound.axis, bound.role, row.runs or ())
+    for group, count in row.counts.items():
         draft = drafts[group]
-        draft.axes.append(VariableAxis(bound.layer, path, bound.axis, bound.role, runs or ()))
-        if runs is None:
+        draft.axes.append(axis)
+        if row.runs is None:
             draft.reasons.append(f"its units do not stand in order along `{path}`, so a new one has no place there.")
-        elif draft.size == 1 and counts[group] > 1:
+        elif draft.size == 1 and count > 1:
             draft.reasons.append(
                 f"its one unit stands at several places of `{path}`, which does not tell where a second one "
                 "would go; build the layer with two."
@@ -261,9 +275,9 @@ def _add_size(drafts, layer, key, template, classes):
     entries, groups = [], set()
     for entry in template if is_shape else (template,):
         if entry is not None and not isinstance(entry, int):
-            group_of, rank_of = classes.locate(np.asarray(entry))
-            groups.update(group_of[group_of != FIXED].tolist())
-            entry = parse_runs(group_of, rank_of, classes.sizes)
+            row = classes.read(np.asarray(entry))
+            groups.update(row.counts)
+            entry = row.runs
             if entry is None:
                 for group in groups:
                     drafts[group].reasons.append(f"its units do not stand in order in `{key[-1]}` of `{layer}`.")

@@ -1,6 +1,8 @@
 """The walk through a graph that gives every tensor its labels, by the rule of each call."""
 
 import dataclasses
+import functools
+import inspect
 
 import keras
 
@@ -87,12 +89,23 @@ def refuse(call, labels, tracer, why):
 
 def _without_masks(call, labels, tracer):
     """A layer's call without the masks among its inputs: they say which places count, and hold no channels."""
-    if len(call.inputs) < 2 or not isinstance(call.operation, keras.Layer):
+    if len(call.inputs) < 2 or not _takes_mask(type(call.operation)):
         return call, labels
     known = dict(zip((edge.key for edge in call.inputs), labels, strict=True))
-    others = {name: value for name, value in call.arguments.items() if name.split("_")[-1] != "mask"}
+    others = {name: value for name, value in call.arguments.items() if not _is_mask(name)}
     kept = edges_among(list(others.values()))
     for edge in call.inputs:
         if edge not in kept and (known[edge.key] != FIXED).any():
             tracer.units.freeze(known[edge.key], f"`{call.path}` takes a mask from it.")
     return dataclasses.replace(call, inputs=tuple(kept)), [known[edge.key] for edge in kept]
+
+
+@functools.cache
+def _takes_mask(kind):
+    """Whether a class of operations is a layer with a parameter for a mask."""
+    parameters = inspect.signature(kind.call).parameters.values()
+    return issubclass(kind, keras.Layer) and any(_is_mask(x.name) or x.kind is x.VAR_KEYWORD for x in parameters)
+
+
+def _is_mask(name):
+    return name.split("_")[-1] == "mask"

@@ -82,6 +82,8 @@ class Tracer:
         """
         self.sizes[call.path, (*self._scope, key)] = template
         known = self._templates.setdefault((id(call.operation), *self._scope, key), template)
+        if known is template:
+            return
         reason = f"`{call.path}` is called on other channels, and its `{key}` can only follow the ones or the others."
         for left, right in zip(*map(_entries, (known, template)), strict=True):
             if np.ndim(left) or np.ndim(right):
@@ -109,9 +111,15 @@ class Tracer:
 
         Where a unit meets an element of no unit, the unit is frozen for the `reason` given.
         """
-        left, right = np.broadcast_arrays(left, right)
-        both = (left != FIXED) & (right != FIXED)
-        self.units.tie(left[both], right[both])
+        if left is right:
+            return
+        if np.shape(left) != np.shape(right):
+            left, right = np.broadcast_arrays(left, right)
+        of_unit = (left != FIXED) & (right != FIXED)
+        if of_unit.all():
+            self.units.tie(left, right)
+            return
+        self.units.tie(left[of_unit], right[of_unit])
         self.units.freeze(left[right == FIXED], reason)
         self.units.freeze(right[left == FIXED], reason)
 
@@ -127,10 +135,12 @@ class Tracer:
         Returns:
             An integer array of `size` labels.
         """
-        table = np.moveaxis(labels, axis, 0).reshape(labels.shape[axis], -1)
-        if table.shape[1] > 1:
+        row = labels.reshape(-1)
+        if len(row) > labels.shape[axis]:
+            table = np.moveaxis(labels, axis, 0).reshape(labels.shape[axis], -1)
+            row = table[:, 0]
             self.tie(table[:, :1], table, reason)
-        return np.broadcast_to(table[:, 0], (size,))
+        return row if len(row) == size else np.broadcast_to(row, (size,))
 
     def _bind(self, call, variable, axis, labels, role):
         if variable is None:
