@@ -22,7 +22,8 @@ TEST_EXTRAS := demo,data,export,jax,report,tfmot,test
 TORCH_EXTRAS := torch,test
 
 # What has to hold on every Keras backend.
-CORE_TESTS := tests/structure tests/surgery tests/saliency tests/policy tests/callbacks tests/zoo tests/test_cost.py
+CORE_TESTS := tests/structure tests/surgery tests/saliency tests/policy tests/callbacks tests/distribution tests/zoo \
+	tests/test_cost.py
 
 PINS := setup.py pyproject.toml constraints.txt
 

@@ -1,6 +1,7 @@
 """Grow and prune Keras 3 models while they train."""
 
 from cgap_keras import zoo
+from cgap_keras.callbacks.backup import BackupAndRestore
 from cgap_keras.callbacks.cgap import CGaP
 from cgap_keras.cost import Cost, LayerCost, cost
 from cgap_keras.structure.groups import ChannelGroup, VariableAxis, find_groups
@@ -12,6 +13,7 @@ from cgap_keras.surgery.rebuild import rebuild
 __version__ = "0.1.0"
 
 __all__ = [
+    "BackupAndRestore",
     "CGaP",
     "ChannelGroup",
     "Cost",

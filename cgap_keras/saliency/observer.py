@@ -8,6 +8,7 @@ while the observer is attached, because that is the state which JAX's compiled s
 import numpy as np
 from keras import Variable, ops
 
+from cgap_keras.distribution import placement, sum_over_devices
 from cgap_keras.saliency.scoring import reduce_to_axis, score, scored_axes
 from cgap_keras.structure.groups import find_variables
 
@@ -32,7 +33,7 @@ class GradientObserver:
     """
 
     def __init__(self, model, groups, criterion):
-        self._groups, self._criterion = groups, criterion
+        self._model, self._groups, self._criterion = model, groups, criterion
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
         self._optimizer = _innermost(model.optimizer)
@@ -51,13 +52,18 @@ class GradientObserver:
         if isinstance(abandoned, GradientObserver):
             abandoned.detach()
         with_axis = zip(self._axes, self._variables, strict=True)
-        self._sums = [
-            Variable("zeros", (variable.shape[axis.axis],), "float32", trainable=False, name=f"saliency_{i}")
-            for i, (axis, variable) in enumerate(with_axis)
-        ]
+        # On each device its own, which all hear the same.
+        with placement(self._model):
+            self._sums = [
+                Variable("zeros", (variable.shape[axis.axis],), "float32", trainable=False, name=f"saliency_{i}")
+                for i, (axis, variable) in enumerate(with_axis)
+            ]
         # Another list in the place of the optimizer's own: TensorFlow tracks that one, and forbids to shorten it.
         self._own_variables = self._optimizer._variables
         vars(self._optimizer)["_variables"] = [*self._own_variables, *self._sums]
+        # The sums follow an edit as the optimizer's own slots do.
+        axes = [(axis.axis,) for axis in self._axes]
+        vars(self._optimizer)["_added_slots"] = list(zip(self._variables, self._sums, axes, strict=True))
         self._hide("apply", self._apply)
         self._hide("save_own_variables", self._without_sums(self._optimizer.save_own_variables))
         self._hide("load_own_variables", self._without_sums(self._optimizer.load_own_variables))
@@ -67,13 +73,24 @@ class GradientObserver:
         for name in self._hidden:
             del vars(self._optimizer)[name]
         self._hidden = {}
+        del vars(self._optimizer)["_added_slots"]
         vars(self._optimizer)["_variables"] = self._own_variables
         self._sums, self._own_variables = None, None
 
-    def scores(self):
-        """The saliency of each unit so far, `{group name: float array}`."""
+    @property
+    def sums(self):
+        """The variables that hold the running sums, which the optimizer carries while the observer is attached."""
+        return self._sums or []
+
+    def scores(self, groups=None):
+        """The saliency of each unit so far, `{group name: float array}`.
+
+        Args:
+            groups: The model's channel groups as they are now. Defaults to those that the observer was made with, which
+                they are unless the model has been edited since.
+        """
         sums = [np.asarray(ops.convert_to_numpy(variable.value)) for variable in self._sums]
-        return score(self._groups, {axis.key: x for axis, x in zip(self._axes, sums, strict=True)})
+        return score(groups or self._groups, {axis.key: x for axis, x in zip(self._axes, sums, strict=True)})
 
     def _hide(self, name, replacement):
         self._hidden[name] = getattr(self._optimizer, name)
@@ -82,7 +99,9 @@ class GradientObserver:
     def _apply(self, gradients, trainable_variables=None):
         gradients = list(gradients)
         variables = self._optimizer._trainable_variables if trainable_variables is None else list(trainable_variables)
-        by_variable = {id(v): gradient for v, gradient in zip(variables, gradients, strict=True)}
+        scored = {id(v) for v in self._variables}
+        pairs = [(g, v) for g, v in zip(gradients, variables, strict=True) if g is not None and id(v) in scored]
+        by_variable = {id(v): gradient for gradient, v in sum_over_devices(self._optimizer, pairs)}
         for axis, variable, total in zip(self._axes, self._variables, self._sums, strict=True):
             gradient = by_variable.get(id(variable))
             # The sizes differ where training was interrupted, and the model edited since: nobody asks for these sums.

@@ -2,17 +2,19 @@
 
 import dataclasses
 
-import keras
 import numpy as np
 
+from cgap_keras.distribution import agree, check_distribution, placement
 from cgap_keras.structure.graph import trace
 from cgap_keras.structure.groups import groups_of, variables_of
 from cgap_keras.surgery import live
-from cgap_keras.surgery.gather import NEW_UNITS, edit_slot, edit_weights, edited_axes, edited_shape, edits_of_slot
-from cgap_keras.surgery.plan import Plan
-from cgap_keras.surgery.slots import find_slots
+from cgap_keras.surgery.followers import tell_followers
+from cgap_keras.surgery.gather import NEW_UNITS, edited_axes, edited_shape
+from cgap_keras.surgery.plan import InversePlan, Plan
+from cgap_keras.surgery.slots import find_slots, fresh_state
 from cgap_keras.surgery.symbolic import draft_model
 from cgap_keras.surgery.transaction import Transaction
+from cgap_keras.surgery.values import new_values
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +27,9 @@ class Report:
         widths_after: The same after it.
         params_before: How many weights the model had, statistics included.
         params_after: How many it has.
+        new_units: How new units started.
+        reset: Paths of the optimizer's variables that began anew, because nothing tells how they belong to the
+            model's: state of an optimizer that is not Keras's own, in another shape than its variable's.
     """
 
     plan: Plan
@@ -32,6 +37,16 @@ class Report:
     widths_after: dict
     params_before: int
     params_after: int
+    new_units: str = "split"
+    reset: tuple[str, ...] = ()
+
+    @property
+    def inverse(self):
+        """The plan that takes this edit back, for `apply`; `None` if units were pruned, since nothing keeps them."""
+        whole = all(len(set(index)) == self.widths_before[name] for name, index in self.plan.items())
+        if not whole or isinstance(self.plan, InversePlan):
+            return None
+        return InversePlan(self.plan, self.new_units)
 
 
 def apply(model, plan, new_units="split", noise=0.0, seed=None):
@@ -40,6 +55,8 @@ def apply(model, plan, new_units="split", noise=0.0, seed=None):
     The model, its layers, variables and optimizer stay the same objects. Weights, statistics, optimizer slots and step
     count go on; the compiled functions are traced anew. Everything that can fail fails before the first variable moves,
     and a failure while they move takes every change back.
+
+    Where several processes train one model, all of them call this, and the plan and the seed of the first one hold.
 
     Args:
         model: A built functional or Sequential `keras.Model`, compiled or not.
@@ -71,6 +88,8 @@ def apply(model, plan, new_units="split", noise=0.0, seed=None):
         raise ValueError(f"`new_units` must be one of {', '.join(NEW_UNITS)}. Received: new_units={new_units!r}")
     if noise < 0:
         raise ValueError(f"`noise` must not be negative. Received: noise={noise}")
+    check_distribution(model)
+    plan, entropy = agree((plan, np.random.SeedSequence(seed).entropy))
     graph = trace(model)
     groups, variables = groups_of(graph), variables_of(graph)
     plan.check(groups)
@@ -81,14 +100,18 @@ def apply(model, plan, new_units="split", noise=0.0, seed=None):
     _check_shapes(draft, edits, variables)
     before = model.count_params()
     live.pull_state(model)
-    values = _new_values(variables, slots, edits, noise, np.random.default_rng(seed))
-    with Transaction() as transaction:
-        _commit(model, optimizer, draft, values, transaction)
-    live.push_state(model)
-    widths = {group.name: group.size for group in groups}
-    return Report(
-        plan, widths, widths | {name: len(index) for name, index in plan.items()}, before, model.count_params()
-    )
+    values = new_values(variables, slots, edits, noise, entropy)
+    fresh = fresh_state(optimizer, slots, {id(variables[path]): changes for path, changes in edits.items()})
+    reset = tuple(variable.path for variable, _ in fresh)
+    with placement(model), Transaction() as transaction:
+        _commit(model, optimizer, draft, values + fresh, transaction)
+        widths = {group.name: group.size for group in groups}
+        widths_after = widths | {name: len(index) for name, index in plan.items()}
+        report = Report(plan, widths, widths_after, before, model.count_params(), new_units, reset)
+        tell_followers(model, report, transaction)
+        live.keep_state(model, transaction)
+        live.push_state(model)
+    return report
 
 
 def _new_sizes(groups, plan):
@@ -117,29 +140,11 @@ def _check_shapes(draft, edits, variables):
                 )
 
 
-def _new_values(variables, slots, edits, noise, rng):
-    """`(variable, new value)` pairs of weights and optimizer slots, the values as tensors of the backend.
-
-    As NumPy arrays they would stand in memory twice once the variables have them. For the same reason no array has a
-    name here.
-    """
-    paths = {id(variable): path for path, variable in variables.items()}
-    tensor, values = keras.ops.convert_to_tensor, []
-    for path, changes in edits.items():
-        values.append((variables[path], tensor(edit_weights(np.asarray(variables[path]), changes, noise, rng))))
-    for slot in slots:
-        changes = edits_of_slot(edits.get(paths.get(id(slot.variable)), ()), slot.axes)
-        if changes:
-            edit = edit_weights if slot.is_weight else edit_slot
-            values.append((slot.value, tensor(edit(np.asarray(slot.value), changes))))
-    return values
-
-
 def _commit(model, optimizer, draft, values, transaction):
     for variable, value in values:
         live.resize_variable(variable, value, transaction)
-    for layer, new in draft.layers:
-        live.update_layer(layer, new, transaction)
+    for layer, attributes in draft.attributes:
+        live.update_layer(layer, attributes, transaction)
     for tensor, shape in draft.tensors:
         live.update_tensor(tensor, shape, transaction)
     for layer, shape in draft.inputs:

@@ -5,13 +5,17 @@ outgoing weights out among its copies.
 """
 
 import dataclasses
+import functools
+import math
 
 import numpy as np
 
 from cgap_keras.structure.layout import gather_positions, resize_runs, spread_over_axis
-from cgap_keras.surgery.plan import copies_of_unit, is_new_unit
+from cgap_keras.surgery.plan import InversePlan, copies_of_unit, is_new_unit
 
 NEW_UNITS = ("split", "zero", "cgap")
+
+_BLOCK_BYTES = 2**24
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +25,8 @@ class EditedAxis:
     Attributes:
         axis: The axis.
         positions: The old position behind each new one.
+        merged: More old positions that go into the new ones: `(positions, weights)` pairs, each with a weight of 0 or 1
+            for every new position.
         scale: A factor for each new position, or `None` for ones.
         noisy: Whether each new position belongs to a new unit made here, or `None`.
     """
@@ -29,18 +35,21 @@ class EditedAxis:
     positions: np.ndarray
     scale: np.ndarray | None = None
     noisy: np.ndarray | None = None
+    merged: tuple = ()
 
-    def take(self, value):
-        """The value with this axis taken anew."""
-        return np.take(value, self.positions, self.axis)
+    def take(self, value, places=slice(None)):
+        """The value with this axis taken anew, or some places of it."""
+        taken = np.take(value, self.positions[places], self.axis)
+        for positions, weights in self.merged:
+            weights = _along(self.axis, weights[places], value).astype(value.dtype)
+            taken += weights * np.take(value, positions[places], self.axis)
+        return taken
 
     def rescale(self, value):
         """Multiplies each new position of the value by its factor, in place."""
         if self.scale is not None:
-            shape = [1] * value.ndim
-            shape[self.axis] = len(self.scale)
             # Written out at once, the products would take twice the memory of the value: they have double precision.
-            np.multiply(value, self.scale.reshape(shape), out=value, casting="unsafe")
+            np.multiply(value, _along(self.axis, self.scale, value), out=value, casting="unsafe")
 
     def disturb(self, value, noise, rng):
         """Adds noise to the slices of new units, relative to the standard deviation of each slice, in place."""
@@ -63,12 +72,16 @@ def edited_axes(groups, plan, new_units="split"):
     Returns:
         A dictionary `{variable path: tuple of EditedAxis}` with the variables that change.
     """
-    copies = {group.index: _Copies(plan[group.name]) for group in groups if group.name in plan}
+    kind = _Merged if isinstance(plan, InversePlan) else _Copies
+    copies = {group.index: kind(plan, group.name) for group in groups if group.name in plan}
     axes = {axis.key: axis for group in groups if group.index in copies for axis in group.axes}
     producing = {axis.layer for axis in axes.values() if axis.role == "produce"}
-    edits = {}
+    edits, of_row = {}, {}
     for axis in axes.values():
-        edits.setdefault(axis.variable, []).append(_edited_axis(axis, copies, new_units, axis.layer in producing))
+        row = axis.runs, axis.role, axis.layer in producing
+        if row not in of_row:
+            of_row[row] = _edited_row(*row, copies, new_units)
+        edits.setdefault(axis.variable, []).append(EditedAxis(axis.axis, *of_row[row]))
     return {variable: tuple(sorted(changes, key=lambda x: x.axis)) for variable, changes in edits.items()}
 
 
@@ -85,10 +98,23 @@ def edits_of_slot(edits, axes):
     return tuple(dataclasses.replace(x, axis=axes.index(x.axis)) for x in edits if x.axis in axes)
 
 
+def take_all(value, edits):
+    """The value with every edited axis taken anew; a large one in blocks, or all of it would stand there once more."""
+    if len(edits) < 2 or value.nbytes <= _BLOCK_BYTES:
+        return functools.reduce(lambda taken, edit: edit.take(taken), edits, value)
+    first, *others = edits
+    new = np.empty(edited_shape(value.shape, edits), value.dtype)
+    slices, blocks = np.moveaxis(new, first.axis, 0), math.ceil(value.nbytes / _BLOCK_BYTES)
+    for places in np.array_split(np.arange(len(slices)), min(blocks, len(slices))):
+        taken = functools.reduce(lambda taken, edit: edit.take(taken), others, first.take(value, places))
+        slices[places] = np.moveaxis(taken, first.axis, 0)
+    return new
+
+
 def edit_weights(value, edits, noise=0.0, rng=None):
     """A weight after an edit: gathered, shared out among copies, new units disturbed."""
+    value = take_all(value, edits)
     for edit in edits:
-        value = edit.take(value)
         edit.rescale(value)
     for edit in edits:
         edit.disturb(value, noise, rng)
@@ -96,17 +122,21 @@ def edit_weights(value, edits, noise=0.0, rng=None):
 
 
 def edit_slot(value, edits):
-    """An optimizer slot after an edit: a new unit goes on with its parent's state."""
-    for edit in edits:
-        value = edit.take(value)
-    return value
+    """An optimizer slot after an edit: a new unit goes on with its parent's state, and a merged one with its own."""
+    return take_all(value, [dataclasses.replace(edit, merged=()) for edit in edits])
 
 
 class _Copies:
     """An index vector, and what it says about each new unit: the number of its siblings, and whether it is new."""
 
-    def __init__(self, index):
-        self.index, self.counts, self.is_new = np.array(index), copies_of_unit(index), is_new_unit(index)
+    def __init__(self, plan, name):
+        self.index = np.array(plan[name])
+        self.counts, self.is_new = copies_of_unit(self.index), is_new_unit(self.index)
+        self.is_plain = not self.is_new.any()
+
+    def merged(self, role, new_units):
+        """Further old units that go into each new one: `(index vector, weights)` pairs."""
+        return []
 
     def scale(self, role, made_here, new_units):
         """The factor of each new unit's slice.
@@ -123,15 +153,60 @@ class _Copies:
         return np.ones(len(self.index))
 
 
-def _edited_axis(axis, copies, new_units, made_here):
-    here = {run.group: copies[run.group] for run in axis.runs if run.group in copies}
+class _Merged:
+    """What an inverse plan says about each unit that stays: the copies that are merged into it."""
+
+    def __init__(self, plan, name):
+        self.index, self._growth, self._new_units = np.array(plan[name]), np.array(plan.growth[name]), plan.new_units
+        self.counts, self.is_new = np.bincount(self._growth), np.zeros(len(self.index), bool)
+        self.is_plain = False
+
+    def merged(self, role, new_units):
+        """The outgoing weights of copies, where they were shared out: the first copy of each unit, the second, ..."""
+        if role != "consume" or self._new_units == "cgap":
+            return []
+        # Stable, so that a unit's copies follow each other in the order of the index.
+        order, first = np.argsort(self._growth, kind="stable"), np.cumsum(self.counts) - self.counts
+        ranks = range(1, self.counts.max())
+        return [(order[np.where(rank < self.counts, first + rank, first)], rank < self.counts) for rank in ranks]
+
+    def scale(self, role, made_here, new_units):
+        """The factor of each unit's slice: incoming weights that were divided are multiplied."""
+        divided = self._new_units == "cgap" and made_here and role != "consume"
+        return self.counts.astype(float) if divided else np.ones(len(self.index))
+
+
+def _along(axis, vector, value):
+    """A vector that broadcasts along an axis of a value."""
+    return vector.reshape([len(vector) if i == axis else 1 for i in range(value.ndim)])
+
+
+def _edited_row(runs, role, made_here, copies, new_units):
+    """`(positions, scale, noisy, merged)` of an `EditedAxis` with these runs."""
+    here = {run.group: copies[run.group] for run in runs if run.group in copies}
     indices = {group: of_group.index for group, of_group in here.items()}
-    runs = resize_runs(axis.runs, indices)
+    positions = gather_positions(runs, indices)
+    if all(of_group.is_plain for of_group in here.values()):
+        return positions, None, None, ()
+    resized = resize_runs(runs, indices)
     scale = spread_over_axis(
-        runs, {group: of_group.scale(axis.role, made_here, new_units) for group, of_group in here.items()}
+        resized, {group: of_group.scale(role, made_here, new_units) for group, of_group in here.items()}
     )
     noisy = None
-    if axis.role == "produce":
-        noisy = spread_over_axis(runs, {group: of_group.is_new for group, of_group in here.items()}, fill=0.0)
+    if role == "produce":
+        noisy = spread_over_axis(resized, {group: of_group.is_new for group, of_group in here.items()}, fill=0.0)
         noisy = noisy.astype(bool)
-    return EditedAxis(axis.axis, gather_positions(axis.runs, indices), None if np.all(scale == 1) else scale, noisy)
+    merged = _merged_row(runs, resized, {group: of_group.merged(role, new_units) for group, of_group in here.items()})
+    return positions, None if np.all(scale == 1) else scale, noisy, merged
+
+
+def _merged_row(runs, resized, merged):
+    """What is merged along an axis: `(positions, weights)` pairs, for `{group: (index vector, weights) pairs}`."""
+    rows = []
+    for rank in range(max(map(len, merged.values()))):
+        now = {group: pairs[rank] for group, pairs in merged.items() if rank < len(pairs)}
+        weights = spread_over_axis(resized, {group: weights for group, (_, weights) in now.items()}, fill=0.0)
+        absent = {run.group: np.zeros(run.units, np.int64) for run in resized if run.group in merged}
+        positions = gather_positions(runs, absent | {group: index for group, (index, _) in now.items()})
+        rows.append((positions, weights))
+    return tuple(rows)

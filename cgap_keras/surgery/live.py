@@ -5,13 +5,30 @@ shared layer, the user) goes on holding the right one. Keras's own `Model.quanti
 layers in place in the same way.
 """
 
-import functools
+import math
 
 import keras
+import numpy as np
 
 from cgap_keras.structure.graph import is_nested_model
-from cgap_keras.surgery.attributes import PLAIN
 from cgap_keras.surgery.subclasses import edited_class
+
+_SMALL_BYTES, _BLOCK_BYTES = 2**16, 2**26
+
+
+def to_tensor(value):
+    """An array as a tensor of the backend.
+
+    TensorFlow copies an array twice when it takes it over, and holds the first copy until its next operation. So a
+    large array goes over in blocks, with an operation behind each, and is gone before they are joined, if the caller
+    has no name for it.
+    """
+    if keras.backend.backend() != "tensorflow" or value.nbytes <= _SMALL_BYTES:
+        return keras.ops.convert_to_tensor(value)
+    parts = np.array_split(value, min(len(value), math.ceil(value.nbytes / _BLOCK_BYTES)))
+    blocks = [keras.ops.copy(keras.ops.convert_to_tensor(part)) for part in parts]
+    del value, parts
+    return keras.ops.concatenate(blocks) if len(blocks) > 1 else blocks[0]
 
 
 def resize_variable(variable, value, transaction):
@@ -21,38 +38,10 @@ def resize_variable(variable, value, transaction):
     variable._initialize(value)
 
 
-def update_layer(layer, draft, transaction):
-    """Gives a layer the sizes of its draft: every plain attribute in which they differ.
-
-    Plain attributes are numbers, strings, shapes, input specifications and what is made of them. Variables, sublayers,
-    functions and objects stay the layer's own, and so does what Keras keeps about every layer: its place in the graph,
-    how it was made, what tracks it.
-    """
-    for name, value in vars(draft).items():
-        known = name in vars(layer) and name not in _bookkeeping()
-        if known and _is_plain(value) and not are_equal(vars(layer)[name], value):
-            transaction.set(layer, name, value)
-    if getattr(layer.get_config, "_is_default", False):
-        # What a class without a `get_config` of its own is saved by.
-        transaction.set(layer, "_auto_config", draft._auto_config)
-    for part, new in zip(getattr(layer, "_layers", ()), getattr(draft, "_layers", ()), strict=True):
-        update_layer(part, new, transaction)
-
-
-def plain_attributes(layer):
-    """The attributes of a layer that `update_layer` would change, by name."""
-    return {name: x for name, x in vars(layer).items() if name not in _bookkeeping() and _is_plain(x)}
-
-
-def are_equal(left, right):
-    """Whether two plain values are equal in type and content."""
-    if isinstance(left, dict) and isinstance(right, dict):
-        return left.keys() == right.keys() and all(are_equal(left[key], right[key]) for key in left)
-    if isinstance(left, keras.InputSpec) and isinstance(right, keras.InputSpec):
-        return left.get_config() == right.get_config()
-    if isinstance(left, (list, tuple)) and isinstance(right, (list, tuple)):
-        return len(left) == len(right) and all(are_equal(a, b) for a, b in zip(left, right, strict=True))
-    return type(left) is type(right) and left == right
+def update_layer(layer, attributes, transaction):
+    """Gives a layer, or a part of one, the attributes that `likeness.differences` found."""
+    for name, value in attributes.items():
+        transaction.set(layer, name, value)
 
 
 def update_tensor(tensor, shape, transaction):
@@ -95,9 +84,10 @@ def update_torch_parameters(model, transaction):
     if keras.backend.backend() != "torch":
         return
     for layer in model._flatten_layers():
-        if "_torch_params" in layer._modules:
-            transaction.set_item(layer._modules, "_torch_params", layer._modules["_torch_params"])
-            layer._track_variables()
+        parameters = layer._modules["_torch_params"]._parameters if "_torch_params" in layer._modules else {}
+        for variable in layer.variables if parameters else ():
+            if variable.path in parameters and parameters[variable.path] is not variable.value:
+                transaction.set_item(parameters, variable.path, variable.value)
 
 
 def unwrap_optimizers(optimizer):
@@ -114,26 +104,16 @@ def pull_state(model):
         model.jax_state_sync()
 
 
+def keep_state(model, transaction):
+    """Notes what `push_state` changes."""
+    transaction.keep(model, "_jax_state", "_jax_state_synced", "train_function", "test_function", "predict_function")
+
+
 def push_state(model):
     """Makes the training loop go on from the variables as they are now, with functions traced anew."""
     if keras.backend.backend() == "jax":
         model._jax_state = None
         model._jax_state_synced = True
-    if getattr(model, "train_function", None) is not None:
-        model.make_train_function(force=True)
-    model.test_function = None
-    model.predict_function = None
-
-
-@functools.cache
-def _bookkeeping():
-    """The attributes that a layer without a width has, but for the two that hold shapes."""
-    return frozenset(vars(keras.layers.Layer(name="bookkeeping"))) - {"_input_spec", "_build_shapes_dict"}
-
-
-def _is_plain(value):
-    if isinstance(value, (list, tuple)):
-        return all(_is_plain(item) for item in value)
-    if isinstance(value, dict):
-        return all(_is_plain(item) for item in value.values())
-    return isinstance(value, (*PLAIN, keras.InputSpec))
+    for kind in ("train", "test", "predict"):
+        if getattr(model, f"{kind}_function", None) is not None:
+            getattr(model, f"make_{kind}_function")(force=True)

@@ -5,6 +5,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+# No layer has this path: it ends with a slash.
+_INVERSE = "inverse of/"
+
 
 class Plan(Mapping):
     """An edit of some channel groups, as index vectors: new unit `j` of a group comes from old unit `index[j]`.
@@ -56,7 +59,10 @@ class Plan(Mapping):
     @classmethod
     def from_json(cls, text):
         """Reads a plan that `to_json` wrote."""
-        return cls(json.loads(text))
+        content = json.loads(text)
+        if _INVERSE in content:
+            return InversePlan(Plan(content[_INVERSE]), content["new_units"])
+        return cls(content)
 
     def check(self, groups):
         """Raises a `ValueError` unless every edit of the plan can be made on these groups."""
@@ -71,6 +77,51 @@ class Plan(Mapping):
                 raise ValueError(f"Group {name!r} cannot be edited: {group.frozen} Received: index={_short(index)}")
             if max(index) >= group.size:
                 raise ValueError(f"Group {name!r} has units 0 to {group.size - 1}. Received: index={_short(index)}")
+
+
+class InversePlan(Plan):
+    """The plan that takes a growth back: each unit's copies are merged into it again.
+
+    Where the growth shared a unit's outgoing weights out, the shares are added up; where it divided incoming weights,
+    they are multiplied. Without training in between, every weight is what it was, to rounding; after some training, the
+    copies' outgoing weights join their parent's, and what they learned on the incoming side goes.
+
+    As a mapping it says which units stay, as any plan does. It is made by `Report.inverse`.
+
+    Args:
+        growth: The `Plan` that is taken back.
+        new_units: How its new units started, see `cgap_keras.apply`.
+    """
+
+    __slots__ = ("growth", "new_units")
+
+    def __init__(self, growth, new_units):
+        super().__init__({name: np.unique(index, return_index=True)[1] for name, index in growth.items()})
+        self.growth, self.new_units = growth, new_units
+
+    def __eq__(self, other):
+        return isinstance(other, InversePlan) and (self.growth, self.new_units) == (other.growth, other.new_units)
+
+    def __hash__(self):
+        return hash((self.growth, self.new_units))
+
+    def __repr__(self):
+        return f"InversePlan({self.growth!r}, new_units={self.new_units!r})"
+
+    def to_json(self):
+        """The plan as JSON text, which `Plan.from_json` reads back."""
+        return json.dumps({_INVERSE: json.loads(self.growth.to_json()), "new_units": self.new_units})
+
+    def check(self, groups):
+        """Raises a `ValueError` unless the groups have the widths that the growth gave them."""
+        super().check(groups)
+        sizes = {group.name: group.size for group in groups}
+        for name, index in self.growth.items():
+            if len(index) != sizes[name]:
+                raise ValueError(
+                    f"Group {name!r} has {sizes[name]} units, and the growth that is to be taken back left it with "
+                    f"{len(index)}: it was edited since. Received: plan={self!r}"
+                )
 
 
 def is_new_unit(index):

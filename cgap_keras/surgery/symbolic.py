@@ -7,19 +7,19 @@ Nothing of the live model changes here, and whatever can fail fails here.
 """
 
 import dataclasses
-import json
 
 import keras
 from keras import tree
 
 from cgap_keras.structure.graph import (
     as_functional,
+    fill_in,
     is_model_over_time,
     is_nested_model,
     ordered_nodes,
     without_time,
 )
-from cgap_keras.surgery.live import are_equal, plain_attributes
+from cgap_keras.surgery.likeness import describe, differences, fingerprint
 from cgap_keras.surgery.remaking import building_without_values, remake
 
 
@@ -29,66 +29,76 @@ class Draft:
 
     Attributes:
         layers: `(live layer, draft layer)` pairs.
+        attributes: `(live layer or part of one, {name: new value})` pairs.
         tensors: `(live symbolic tensor, new shape)` pairs.
         inputs: `(live input layer, new batch shape)` pairs, of nested models.
         stacks: `(live layer, new input shape)` pairs, of Sequential and `TimeDistributed` layers.
     """
 
     layers: list = dataclasses.field(default_factory=list)
+    attributes: list = dataclasses.field(default_factory=list)
     tensors: list = dataclasses.field(default_factory=list)
     inputs: list = dataclasses.field(default_factory=list)
     stacks: list = dataclasses.field(default_factory=list)
 
 
+@dataclasses.dataclass
+class _Made:
+    """A draft.
+
+    Attributes:
+        layer: The draft layer.
+        outputs: The symbolic tensors that it returned, flat.
+        attributes: `(live layer or part of one, {name: new value})` pairs, where the live layer differs from it.
+    """
+
+    layer: keras.Operation
+    outputs: list
+    attributes: list
+
+
 class Drafts:
     """The drafts of an edit by the layers that they are of.
 
-    A draft serves all layers that are made from the same and have the same plain attributes: one that derived an
-    attribute from its name has a draft of its own.
+    A draft serves all layers that are alike but for their names: one that derived an attribute from its name has a
+    draft of its own, and so does one that is called several times.
     """
 
     def __init__(self):
-        # `{id(layer): draft}`, and `{origin: (plain attributes of a layer, its draft, what the draft returned)}`.
         self._of_layer, self._of_origin = {}, {}
 
     def __contains__(self, layer):
         return id(layer) in self._of_layer
 
-    def call(self, layer, sizes, args, kwargs):
-        """Calls the draft of a layer, which is made if there is none.
+    def call(self, layer, args, kwargs):
+        """Calls the draft of a layer that has one, and returns a flat list of symbolic tensors."""
+        return tree.flatten(self._of_layer[id(layer)](*args, **kwargs))
+
+    def make(self, layer, sizes, args, kwargs):
+        """Finds or makes the draft of a layer.
+
+        Args:
+            layer: A layer or an operation without a draft.
+            sizes: What changes in its configuration, see `remake`.
+            args: The positional arguments that it is called with.
+            kwargs: The keyword arguments.
 
         Returns:
-            The draft and the symbolic tensors that it returns, flat.
+            What was made, a `_Made`.
         """
-        if layer in self:
-            return self._of_layer[id(layer)], tree.flatten(self._of_layer[id(layer)](*args, **kwargs))
-        origin, own = _origin(layer, sizes, args, kwargs), plain_attributes(layer)
-        attributes, draft, outputs = self._of_origin.get(origin, (None, None, None))
-        if origin is None or not are_equal(own, attributes):
-            draft = remake(layer, sizes)
-            outputs = tree.flatten(draft(*args, **kwargs))
-            self._of_origin[origin] = own, draft, outputs
-        self._of_layer[id(layer)] = draft
-        return draft, [_stand_in(x) for x in outputs]
-
-
-def _origin(layer, sizes, args, kwargs):
-    """What a draft is made from, but for the layer's name: text by which layers that may share one are found.
-
-    `None` for an operation that is no layer, for a layer of several calls or of several layers, and for one that is
-    saved by the arguments it was made with: it has a draft of its own.
-    """
-    alone = not isinstance(layer, keras.Layer) or len(layer._inbound_nodes) > 1 or layer._layers
-    if alone or getattr(layer.get_config, "_is_default", False):
-        return None
-    config = {key: value for key, value in layer.get_config().items() if key != "name"}
-    called = tree.map_structure(
-        lambda x: (x.shape, x.dtype, x.sparse) if isinstance(x, keras.KerasTensor) else x, (args, kwargs)
-    )
-    try:
-        return type(layer), json.dumps([config, list(sizes.items()), called])
-    except TypeError:
-        return None
+        origin = fingerprint(layer), describe((args, kwargs)), str(sizes)
+        # A layer of several calls, or one that cannot be told from others, has a draft of its own.
+        alone = len(layer._inbound_nodes) > 1 or None in origin
+        alike = None if alone else self._of_origin.get(origin)
+        if alike is not None:
+            self._of_layer[id(layer)] = alike.layer
+            return _Made(alike.layer, alike.outputs, [(layer, attributes) for _, attributes in alike.attributes])
+        draft = self._of_layer[id(layer)] = remake(layer, sizes)
+        outputs = [_stand_in(x) for x in tree.flatten(draft(*args, **kwargs))]
+        made = _Made(draft, outputs, differences(layer, draft))
+        if not alone:
+            self._of_origin[origin] = made
+        return made
 
 
 def draft_model(model, sizes):
@@ -166,15 +176,16 @@ def _run_node(node, path, tensors, sizes, drafts, draft):
     same_inputs = all(tensors[id(tensor)].shape == tensor.shape for tensor in node.input_tensors)
     if same_inputs and path not in sizes and operation not in drafts:
         return [_stand_in(tensor) for tensor in node.outputs]
-    args, kwargs = node.arguments.fill_in(tensors)
+    args, kwargs = fill_in(node, tensors)
     try:
         if not isinstance(operation, keras.Layer) and path not in sizes:
             return tree.flatten(operation.compute_output_spec(*args, **kwargs))
-        first = operation not in drafts
-        drafted, outputs = drafts.call(operation, sizes.get(path, {}), args, kwargs)
-        if first:
-            draft.layers.append((operation, drafted))
-        return outputs
+        if operation in drafts:
+            return drafts.call(operation, args, kwargs)
+        made = drafts.make(operation, sizes.get(path, {}), args, kwargs)
+        draft.layers.append((operation, made.layer))
+        draft.attributes += made.attributes
+        return made.outputs
     except (TypeError, ValueError) as error:
         kind = type(operation).__name__
         raise ValueError(f"`{path}` ({kind}) cannot be rebuilt with the widths of this plan: {error}") from error
@@ -182,7 +193,8 @@ def _run_node(node, path, tensors, sizes, drafts, draft):
 
 def _stand_in(tensor, shape=None):
     """A tensor like a live one: a layer that is called on a live tensor enters itself in the live graph."""
-    return keras.KerasTensor(tensor.shape if shape is None else shape, tensor.dtype, tensor.sparse)
+    # Named, or Keras works out a name, and counts on.
+    return keras.KerasTensor(tensor.shape if shape is None else shape, tensor.dtype, tensor.sparse, name="draft")
 
 
 def _edited_shape(own, before, after):

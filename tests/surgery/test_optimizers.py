@@ -103,3 +103,67 @@ def test_weights_that_are_computed_from_a_slot_stay_shared_out(name):
         model.train_on_batch(x, y, sample_weight=np.zeros(len(x)))
         outputs.append(run_model(model, [x]))
     assert difference(*outputs) < 1e-4
+
+
+@pytest.mark.usefixtures("quick_weights")
+@pytest.mark.parametrize("name", ["adamw", "ftrl", "schedule_free"])
+def test_weights_that_are_computed_from_a_slot_keep_their_noise(name):
+    """Were it not in the slot as well, the next step would make a new unit its parent's twin again, for ever."""
+    model, (x, y) = network(), data()
+    model.compile(OPTIMIZERS[name](), loss="mse", run_eagerly=EAGERLY)
+    for _ in range(3):
+        model.train_on_batch(x, y)
+    apply(model, {"hidden": [0, 1, 2, 3, 4, 4]}, noise=0.1, seed=0)
+    apart = []
+    for _ in range(2):
+        kernel = keras.ops.convert_to_numpy(model.get_layer("hidden").kernel)
+        apart.append(np.std(kernel[:, 4] - kernel[:, 5]))
+        model.train_on_batch(x, y)
+    assert apart[0] > 0 and apart[1] > 0.8 * apart[0]
+
+
+class Preconditioned(optimizers.SGD):
+    """An optimizer of the user's own, with state in shapes that tell nothing of its variables' axes."""
+
+    def build(self, variables):
+        if not self.built:
+            super().build(variables)
+            self._factors = [
+                self.add_variable(shape=(v.shape[-1], 2), initializer="ones", name="factor") for v in variables
+            ]
+            self._sketch = self.add_variable(shape=(sum(map(keras.ops.size, variables)),), name="sketch")
+
+    def update_step(self, gradient, variable, learning_rate):
+        factor = self._factors[self._get_variable_index(variable)]
+        factor.assign(factor * 2)
+        super().update_step(gradient, variable, learning_rate)
+
+
+def test_state_of_another_shape_begins_anew_and_the_report_says_so():
+    model, (x, y) = network(), data()
+    model.compile(Preconditioned(0.05, momentum=0.9), loss="mse", run_eagerly=EAGERLY)
+    model.train_on_batch(x[:BATCH], y[:BATCH])
+    optimizer = model.optimizer
+    momentum = np.array(optimizer.momentums[2])
+    report = apply(model, {"hidden": [4, 0, 1]})
+    of_hidden, of_others = optimizer._factors[2:5], optimizer._factors[:2] + optimizer._factors[5:]
+    assert set(report.reset) == {optimizer._sketch.path} | {x.path for x in of_hidden}
+    assert [tuple(x.shape) for x in of_hidden] == [(3, 2), (3, 2), (2, 2)]
+    assert all(np.all(np.array(x) == 1) for x in of_hidden) and all(np.all(np.array(x) == 2) for x in of_others)
+    np.testing.assert_array_equal(np.array(optimizer.momentums[2]), momentum[:, [4, 0, 1]])
+    model.train_on_batch(x[:BATCH], y[:BATCH])
+    assert np.all(np.array(of_hidden[0]) == 2)
+
+
+def test_an_optimizer_that_cannot_be_made_anew_is_refused():
+    class Stubborn(Preconditioned):
+        def __init__(self, secret, **kwargs):
+            super().__init__(**kwargs)
+
+    model, (x, y) = network(), data()
+    model.compile(Stubborn("secret", learning_rate=0.05), loss="mse", run_eagerly=EAGERLY)
+    model.train_on_batch(x[:BATCH], y[:BATCH])
+    before = [np.array(v) for v in model.variables]
+    with pytest.raises(ValueError, match="Stubborn keeps state of other shapes"):
+        apply(model, {"hidden": [4, 0, 1]})
+    assert all(np.array_equal(a, np.array(v)) for a, v in zip(before, model.variables, strict=True))
