@@ -1,6 +1,6 @@
 """A training with growth and pruning, killed at random moments and started again: does it end as if nothing had been?
 
-    TF_ENABLE_ONEDNN_OPTS=0 python benchmarks/kill_runs.py
+    PYTHONPATH=. TF_ENABLE_ONEDNN_OPTS=0 python benchmarks/kill_runs.py
 
 Every run is a process of its own that gets `SIGKILL`: at any moment, in the middle of an edit, or in the middle of a
 write, in turn. It is started again until it ends; structure, weights, optimizer state and history must then be those of
@@ -55,7 +55,7 @@ def files(directory):
 def report(expected, kills, endings):
     """What is kept of the runs."""
     return {
-        "command": "TF_ENABLE_ONEDNN_OPTS=0 python benchmarks/kill_runs.py",
+        "command": "PYTHONPATH=. TF_ENABLE_ONEDNN_OPTS=0 python benchmarks/kill_runs.py",
         "environment": {
             "python": platform.python_version(),
             "keras": keras.__version__,
@@ -65,7 +65,7 @@ def report(expected, kills, endings):
         "edits": [edit["kind"] for edit in expected["result"]["edits"]],
         "seconds_left_alone": round(expected["seconds"], 1),
         "kills": kills,
-        "killed_in": {doing: sum(kill["in"] == doing for kill in kills) for doing in ("step", "edit", "write")},
+        "killed_in": {doing: sum(kill["in"] == doing for kill in kills) for doing in ("step", "edit", "write", "end")},
         "trainings": endings,
         "all_equal": all(ending["equal"] for ending in endings),
     }
@@ -103,7 +103,8 @@ def run(directory, kill=None):
     if process.returncode == 0:
         begin = next(at for at, text in lines if text == "step")
         return {"result": json.loads(last), "lines": lines, "seconds": lines[-1][0] - begin}
-    return {"doing": last}
+    # A process that has told its result can still be killed while it ends.
+    return {"doing": "end" if last.startswith("{") else last}
 
 
 def train_and_tell(directory):

@@ -16,7 +16,7 @@ from cgap_keras.saliency.scoring import score_weights
 from cgap_keras.structure.groups import find_groups
 from cgap_keras.surgery.apply import apply
 from cgap_keras.surgery.live import pull_state, push_state
-from cgap_keras.surgery.slots import find_slots
+from cgap_keras.surgery.slots import find_slots, fresh_state
 
 # Beside the edits and the gathered saliency, all that changes in the course of a training.
 _STATE = ("initial_widths", "_epoch", "_phase", "_edits_in_phase", "_epochs_since_edit")
@@ -94,7 +94,7 @@ class StructureCallback(keras.callbacks.Callback):
         self._cost = cost(self.model)
         if not self.model.optimizer.built:
             self.model.optimizer.build(self.model.trainable_variables)
-        find_slots(self.model.optimizer)
+        fresh_state(self.model.optimizer, find_slots(self.model.optimizer), edits={})
         self._observe()
 
     def on_epoch_begin(self, epoch, logs=None):

@@ -292,7 +292,10 @@ def test_a_model_with_nothing_to_resize_is_refused_before_training():
 
 
 class Summing(optimizers.SGD):
-    """Keeps state of which nobody else knows the axes."""
+    """Keeps state of which nobody else knows the axes, and cannot be made from its configuration."""
+
+    def __init__(self, secret, **kwargs):
+        super().__init__(**kwargs)
 
     def build(self, variables):
         super().build(variables)
@@ -300,7 +303,7 @@ class Summing(optimizers.SGD):
 
 
 def test_an_optimizer_that_cannot_be_carried_is_refused_before_training():
-    assert refused(build("sequential"), "Summing", Summing(0.01))
+    assert refused(build("sequential"), "Summing", Summing("secret"))
 
 
 def test_a_layer_whose_cost_is_not_known_is_refused_before_training():

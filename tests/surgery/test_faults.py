@@ -114,7 +114,7 @@ def places(points):
     """Some of the points: of those before the first change one of each kind counts, of those behind it every one."""
     first = next(i for i, (code, _) in enumerate(points) if code is live.pull_state.__code__)
     found = sorted({*{point: i for i, point in enumerate(points[:first])}.values(), *range(first, len(points))})
-    return np.random.default_rng(0).permutation(found)[:COUNT].tolist()
+    return [found[-1], *np.random.default_rng(0).permutation(found)[:COUNT].tolist()]
 
 
 @pytest.mark.usefixtures("quick_weights")
