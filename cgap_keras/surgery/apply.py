@@ -103,6 +103,7 @@ def apply(model, plan, new_units="split", noise=0.0, seed=None):
     values = new_values(variables, slots, edits, noise, entropy)
     fresh = fresh_state(optimizer, slots, {id(variables[path]): changes for path, changes in edits.items()})
     reset = tuple(variable.path for variable, _ in fresh)
+    gone = [variable._value for variable, _ in values + fresh]
     with placement(model), Transaction() as transaction:
         _commit(model, optimizer, draft, values + fresh, transaction)
         widths = {group.name: group.size for group in groups}
@@ -111,6 +112,7 @@ def apply(model, plan, new_units="split", noise=0.0, seed=None):
         tell_followers(model, report, transaction)
         live.keep_state(model, transaction)
         live.push_state(model)
+    live.release_functions(gone)
     return report
 
 

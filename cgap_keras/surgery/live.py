@@ -117,3 +117,11 @@ def push_state(model):
     for kind in ("train", "test", "predict"):
         if getattr(model, f"{kind}_function", None) is not None:
             getattr(model, f"make_{kind}_function")(force=True)
+
+
+def release_functions(values):
+    """Lets go of the functions that were traced with values that variables had before; nothing else to do elsewhere."""
+    if keras.backend.backend() == "tensorflow":
+        from cgap_keras.surgery.tensorflow_graphs import release_graphs
+
+        release_graphs(values)

@@ -1,11 +1,13 @@
 """What an edit must not cost: counts of what is done and of memory, which do not depend on the machine."""
 
+import gc
 import pathlib
 import sys
 import tracemalloc
 
 import keras
 import numpy as np
+import pytest
 from keras import layers
 
 import cgap_keras
@@ -112,3 +114,20 @@ def test_a_weight_takes_the_memory_of_one_more_copy_while_it_grows():
     tracemalloc.stop()
     assert result.shape == (320, 320)
     assert peak < 2 * result.nbytes
+
+
+@pytest.mark.skipif(keras.backend.backend() == "torch", reason="PyTorch traces nothing.")
+def test_functions_that_were_traced_before_an_edit_are_let_go():
+    model = residual_stack(1)
+    x, y = np.ones((4, 2), "float32"), np.ones((4, 3), "float32")
+    model.compile("adam", "mse")
+    objects = []
+    for number in range(6):
+        group = next(group for group in find_groups(model) if not group.frozen)
+        # Grows and shrinks, so that every second structure is the same.
+        apply(model, {group.name: [*range(group.size), 0] if number % 2 else range(group.size - 1)})
+        model.train_on_batch(x, y)
+        gc.collect()
+        objects.append(len(gc.get_objects()))
+    # One traced step holds more than a thousand objects.
+    assert abs(objects[-1] - objects[-3]) < 200

@@ -154,16 +154,3 @@ def test_state_of_another_shape_begins_anew_and_the_report_says_so():
     model.train_on_batch(x[:BATCH], y[:BATCH])
     assert np.all(np.array(of_hidden[0]) == 2)
 
-
-def test_an_optimizer_that_cannot_be_made_anew_is_refused():
-    class Stubborn(Preconditioned):
-        def __init__(self, secret, **kwargs):
-            super().__init__(**kwargs)
-
-    model, (x, y) = network(), data()
-    model.compile(Stubborn("secret", learning_rate=0.05), loss="mse", run_eagerly=EAGERLY)
-    model.train_on_batch(x[:BATCH], y[:BATCH])
-    before = [np.array(v) for v in model.variables]
-    with pytest.raises(ValueError, match="Stubborn keeps state of other shapes"):
-        apply(model, {"hidden": [4, 0, 1]})
-    assert all(np.array_equal(a, np.array(v)) for a, v in zip(before, model.variables, strict=True))
