@@ -21,7 +21,8 @@ import time
 
 import keras
 
-from cgap_keras.callbacks import backup_file, structure
+from cgap_keras.callbacks import structure
+from cgap_keras.callbacks.backup.file import BackupFile
 from cgap_keras.report.files import write_atomically
 from tests.callbacks.killed_training import train
 
@@ -109,7 +110,7 @@ def run(directory, kill=None):
 
 def train_and_tell(directory):
     """The training, telling on standard output when an edit or a write begins and ends."""
-    for owner, name, kind in ((structure, "apply", "edit"), (backup_file.BackupFile, "write", "write")):
+    for owner, name, kind in ((structure, "apply", "edit"), (BackupFile, "write", "write")):
         setattr(owner, name, telling(getattr(owner, name), kind))
     tell("step")
     tell(json.dumps(train(directory or tempfile.mkdtemp(), run_eagerly=False)))

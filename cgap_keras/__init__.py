@@ -1,7 +1,7 @@
 """Grow and prune Keras 3 models while they train."""
 
 from cgap_keras import zoo
-from cgap_keras.callbacks.backup import BackupAndRestore
+from cgap_keras.callbacks.backup.backup_and_restore import BackupAndRestore
 from cgap_keras.callbacks.cgap import CGaP
 from cgap_keras.cost import Cost, LayerCost, cost
 from cgap_keras.structure.groups import ChannelGroup, VariableAxis, find_groups

@@ -112,7 +112,7 @@ def apply(model, plan, new_units="split", noise=0.0, seed=None):
         tell_followers(model, report, transaction)
         live.keep_state(model, transaction)
         live.push_state(model)
-    live.release_functions(gone)
+        live.release_functions(gone)
     return report
 
 

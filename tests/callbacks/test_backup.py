@@ -11,7 +11,7 @@ import pytest
 from keras import callbacks, layers, optimizers
 
 from cgap_keras import BackupAndRestore, CGaP, apply, cost
-from cgap_keras.callbacks.backup_file import BackupFile
+from cgap_keras.callbacks.backup.file import BackupFile
 from tests.callbacks.test_cgap import data, free_widths, network
 from tests.models import values_of
 

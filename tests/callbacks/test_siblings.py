@@ -90,7 +90,6 @@ def test_a_log_goes_on(trained):
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorBoard writes through TensorFlow")
 def test_tensorboard_goes_on(tmp_path):
-    pytest.importorskip("tensorboard")
     board = callbacks.TensorBoard(tmp_path, histogram_freq=1, update_freq=1, write_steps_per_second=True)
     fit(network(run_eagerly=False), [EditAt(("batch_end", 0), ("epoch_begin", 1), plan={"first": [0, 0, 1]}), board], 2)
     assert list(tmp_path.rglob("events*"))

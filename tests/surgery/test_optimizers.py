@@ -153,4 +153,3 @@ def test_state_of_another_shape_begins_anew_and_the_report_says_so():
     np.testing.assert_array_equal(np.array(optimizer.momentums[2]), momentum[:, [4, 0, 1]])
     model.train_on_batch(x[:BATCH], y[:BATCH])
     assert np.all(np.array(of_hidden[0]) == 2)
-

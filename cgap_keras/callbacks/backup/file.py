@@ -5,7 +5,7 @@ import json
 import os
 import zipfile
 
-from cgap_keras.callbacks.plain import array_from, bytes_of, decode, describe_array, encode
+from cgap_keras.callbacks.backup.plain import array_from, bytes_of, decode, describe_array, encode
 
 FORMAT = "cgap_keras.BackupAndRestore, format 1"
 

@@ -7,7 +7,7 @@ script.
 
 import copy
 
-from cgap_keras.callbacks.plain import fingerprint
+from cgap_keras.callbacks.backup.plain import fingerprint
 
 
 class CallbackStates:

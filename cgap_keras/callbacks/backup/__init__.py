@@ -1,0 +1,1 @@
+"""A training saved in a directory and taken up again, across changes of structure."""
