@@ -38,9 +38,8 @@ EXTRAS_REQUIRE = {
     # Importing it sets TF_USE_LEGACY_KERAS for the process, so it runs in a process of its own.
     "tfmot": [*TENSORFLOW, "tensorflow-model-optimization>=0.8.1,<0.9", "tf-keras>=2.21,<2.22"],
     "report": REPORT,
-    "tensorboard": [
-        "tensorboard>=2.20,<3"
-    ],  # Keras's callback of that name needs it, and TensorFlow brings it no more.
+    # Keras's callback of that name needs it, and TensorFlow brings it no more.
+    "tensorboard": ["tensorboard>=2.20,<3"],
     "test": ["pytest>=9,<10", "hypothesis>=6.100,<7", "ruff>=0.17,<0.18"],
     "demo": [*TENSORFLOW, *LITERT, *DIGITS, *REPORT],
 }
