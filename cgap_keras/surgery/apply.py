@@ -103,9 +103,10 @@ def apply(model, plan, new_units="split", noise=0.0, seed=None):
     values = new_values(variables, slots, edits, noise, entropy)
     fresh = fresh_state(optimizer, slots, {id(variables[path]): changes for path, changes in edits.items()})
     reset = tuple(variable.path for variable, _ in fresh)
-    gone = [variable._value for variable, _ in values + fresh]
+    values += fresh
+    gone = [variable._value for variable, _ in values]
     with placement(model), Transaction() as transaction:
-        _commit(model, optimizer, draft, values + fresh, transaction)
+        _commit(model, optimizer, draft, values, transaction)
         widths = {group.name: group.size for group in groups}
         widths_after = widths | {name: len(index) for name, index in plan.items()}
         report = Report(plan, widths, widths_after, before, model.count_params(), new_units, reset)
@@ -143,6 +144,7 @@ def _check_shapes(draft, edits, variables):
 
 
 def _commit(model, optimizer, draft, values, transaction):
+    replaced = {id(variable._value): variable for variable, _ in values}
     for variable, value in values:
         live.resize_variable(variable, value, transaction)
     for layer, attributes in draft.attributes:
@@ -155,4 +157,4 @@ def _commit(model, optimizer, draft, values, transaction):
         live.update_stack(nested, shape, transaction)
     live.update_classes(model, [layer for layer, _ in draft.layers], transaction)
     live.update_optimizer_keys(optimizer, transaction)
-    live.update_torch_parameters(model, transaction)
+    live.update_torch_parameters(model, replaced, transaction)

@@ -79,15 +79,21 @@ def update_optimizer_keys(optimizer, transaction):
                 transaction.set(inner, "_var_to_optimizer_idx", dict(zip(keys, chosen, strict=True)))
 
 
-def update_torch_parameters(model, transaction):
-    """Lets PyTorch's modules register the parameters anew; elsewhere there is nothing to do."""
+def update_torch_parameters(model, replaced, transaction):
+    """Lets PyTorch's modules register new parameters in the place of old ones; elsewhere there is nothing to do.
+
+    Args:
+        model: The model.
+        replaced: `{id(old value): variable that has a new one}`.
+        transaction: The `Transaction`.
+    """
     if keras.backend.backend() != "torch":
         return
     for layer in model._flatten_layers():
         parameters = layer._modules["_torch_params"]._parameters if "_torch_params" in layer._modules else {}
-        for variable in layer.variables if parameters else ():
-            if variable.path in parameters and parameters[variable.path] is not variable.value:
-                transaction.set_item(parameters, variable.path, variable.value)
+        for path, value in parameters.items():
+            if id(value) in replaced:
+                transaction.set_item(parameters, path, replaced[id(value)].value)
 
 
 def unwrap_optimizers(optimizer):
