@@ -79,7 +79,8 @@ def train(dataset, optimizer, way, seed):
     options = {"input_shape": data.input_shape, "num_classes": data.num_classes}
     dense = cgap_keras.cost(build(**options)).params
     model = build(width=task.seed_width, **options)
-    model.compile(OPTIMIZERS[optimizer](), keras.losses.SparseCategoricalCrossentropy(from_logits=True), ["accuracy"])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(OPTIMIZERS[optimizer](), loss, metrics=["accuracy"])
     cgap = cgap_keras.CGaP(round(0.3 * dense), round(0.1 * dense), growth_rate=0.5, prune_steps=3, seed=seed)
     losses = Losses()
     model.fit(

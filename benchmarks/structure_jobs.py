@@ -56,6 +56,26 @@ def time_torch_pruning(network, repeats):
     return {**facts, "parameters_after": _count(model), "runs": runs}
 
 
+def time_floor(network, repeats):
+    """Seconds for reading the variables that a halving replaces, and for making new ones of their new shapes."""
+    import numpy as np
+    import tensorflow as tf
+
+    import cgap_keras
+
+    model, runs = keras_network(network), []
+    smaller = cgap_keras.rebuild(model, halving(cgap_keras.find_groups(model)))
+    pairs = [(a, b) for a, b in zip(model.variables, smaller.variables, strict=True) if a.shape != b.shape]
+    values = [np.asarray(new) for _, new in pairs]
+    for _ in range(repeats):
+        watch = Stopwatch()
+        for (old, _), value in zip(pairs, values, strict=True):
+            np.asarray(old)
+            tf.Variable(value, trainable=old.trainable)
+        runs.append(watch.read())
+    return {"variables": len(pairs), "runs": runs}
+
+
 def measure_memory(network, edit):
     """Peak memory of an edit over the bytes of the weights, counted from the process before the model is built."""
     edited(keras_network("resnet_cifar_8"), edit)
@@ -189,7 +209,13 @@ def versions():
     return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in measured}
 
 
-JOBS = {"keras": time_keras, "torch_pruning": time_torch_pruning, "memory": measure_memory, "versions": versions}
+JOBS = {
+    "keras": time_keras,
+    "torch_pruning": time_torch_pruning,
+    "floor": time_floor,
+    "memory": measure_memory,
+    "versions": versions,
+}
 
 if __name__ == "__main__":
     arguments = json.loads(sys.argv[1])

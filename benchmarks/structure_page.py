@@ -1,10 +1,11 @@
-"""Makes docs/speed.md of benchmarks/results/structure_speed.json.
+"""Makes docs/speed.md of structure_speed.json and edit_costs_*.json in benchmarks/results.
 
 python benchmarks/structure_page.py
 """
 
 import json
 import pathlib
+import statistics
 
 ROOT = pathlib.Path(__file__).parents[1]
 BACKENDS = {"torch": "PyTorch", "tensorflow": "TensorFlow"}
@@ -44,7 +45,9 @@ Torch-Pruning's time over ours, from the same figures; above 1 this library is t
 
 **Torch-Pruning is faster in {behind} of these {all} comparisons**, up to {worst:.1f} times. Its time grows with the
 depth (below), ours does not. Here it goes into many small steps for each layer: labels, twice, because `apply` trusts
-no groups but its own; drafts; and on TensorFlow a new `tf.Variable` behind each weight.
+no groups but its own; drafts; and on TensorFlow a new `tf.Variable` behind each weight. To read the {variables} weights
+and statistics of the halved ResNet-110 and to make as many new variables, without anything else, takes TensorFlow
+{floor:.2f} s on the same cores: there no edit in place can be faster than that.
 
 ## Depth
 
@@ -69,8 +72,24 @@ weights (for growth, of the grown model). The model itself is in it, and for `re
 {memory}
 
 No initializer runs, an edited weight is never copied first, and new values wait as tensors. What is left is the old
-weights, the new ones and the arrays of the weight that is being gathered. VGG-19 keeps 72 % of its weights in one
-matrix, and TensorFlow copies an array twice when it takes it over: that is where its growth passes 2.5.
+weights, the new ones and the arrays of the weight that is being gathered, a large one in blocks. VGG-19 keeps 72 % of
+its weights in one matrix.
+
+## In training
+
+What edits cost a training, by
+
+    KERAS_BACKEND=tensorflow python benchmarks/edit_costs.py
+
+and the same for `torch` and `jax` (`benchmarks/results/edit_costs_*.json`).
+
+{training}
+
+*A step* is one of ResNet-20 with {batch} images, with the observer that `CGaP` has between edits over one without, in
+turns. *An edit* is one that `CGaP` makes of a ResNet-110 in `fit`: scores, groups, plan, `apply` with Adam's state, and
+observing anew; the median, and the longest. *The next step* is the first one after it, less one of the later ones: on
+TensorFlow and JAX that is the framework, which traces and compiles. *Memory* is what a process grows by for each of 200
+edits of a small network with a step in between, over the second hundred.
 """
 
 
@@ -80,6 +99,7 @@ def main():
     behind = {"worst": 1 / min(ratios), "behind": sum(ratio < 1 for ratio in ratios), "all": len(ratios)}
     tables = {**compare(result["networks"]), "depths": by_depth(result["depths"])}
     tables |= {"applications": largest(result["applications"]), "memory": peaks(result["memory"])}
+    tables |= {**in_training(), "floor": result["floor"]["wall_s"], "variables": result["floor"]["variables"]}
     (ROOT / "docs" / "speed.md").write_text(PAGE.format(**tables, **behind))
 
 
@@ -125,6 +145,27 @@ def peaks(memory):
         for backend, label in BACKENDS.items()
     ]
     return table(["", "", "`apply`, half", "`rebuild`, half", "`rebuild`, 25 % more units"], rows)
+
+
+def in_training():
+    """What edits cost a training, on each backend that was measured."""
+    rows, batch = [], None
+    for backend, name in {**BACKENDS, "jax": "JAX"}.items():
+        path = ROOT / "benchmarks" / "results" / f"edit_costs_{backend}.json"
+        if path.exists():
+            step, edit, memory = (json.loads(path.read_text())[part] for part in ("step", "edit", "memory"))
+            batch, edits = step["batch"], edit["seconds_an_edit"]
+            firsts = edit["seconds_of_the_first_step_after"][1 : len(edits) + 1]
+            rows.append(
+                [
+                    name,
+                    f"{step['overhead_percent']:+.1f} %",
+                    f"{statistics.median(edits):.2f} s ({max(edits):.2f} s)",
+                    f"{statistics.median(firsts) - edit['seconds_of_a_later_step']:.1f} s",
+                    f"{1024 * memory['mib_an_edit_in_the_second_half']:.0f} KiB",
+                ]
+            )
+    return {"training": table(["", "a step", "an edit", "the next step", "memory"], rows), "batch": batch}
 
 
 def pairs():

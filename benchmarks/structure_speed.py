@@ -33,7 +33,10 @@ _TENSORFLOW = flags.DEFINE_string("tensorflow_python", sys.executable, "Interpre
 _TORCH = flags.DEFINE_string("torch_python", sys.executable, "Interpreter with Keras, PyTorch and Torch-Pruning.")
 _REPEATS = flags.DEFINE_integer("repeats", 6, "Runs of each side in `networks`; the first is reported apart.")
 _ONLY = flags.DEFINE_multi_enum(
-    "only", None, ["networks", "depths", "applications", "memory"], "Measure these parts and keep the others' figures."
+    "only",
+    None,
+    ["networks", "floor", "depths", "applications", "memory"],
+    "Measure these parts and keep the others' figures.",
 )
 
 
@@ -41,6 +44,7 @@ def main(argv):
     del argv
     parts = {
         "networks": measure_networks,
+        "floor": measure_floor,
         "depths": measure_depths,
         "applications": measure_applications,
         "memory": measure_memory,
@@ -78,6 +82,12 @@ def measure_networks():
         }
         result[network] = {**facts[0], "seconds": seconds, "ratios": ratios}
     return result
+
+
+def measure_floor():
+    """Seconds that TensorFlow takes to read and to make as many variables as an edit of ResNet-110 replaces."""
+    side = run_child("tensorflow", job="floor", network="resnet_cifar_110", repeats=_REPEATS.value)
+    return {"variables": side["variables"], **summarize(side["runs"])}
 
 
 def measure_depths():

@@ -6,6 +6,7 @@ stores a graph.
 """
 
 import dataclasses
+import functools
 import inspect
 from collections.abc import Hashable
 
@@ -48,6 +49,11 @@ class Call:
     kwargs: dict
     inputs: tuple
     outputs: tuple
+
+    @functools.cached_property
+    def weights(self):
+        """The variables of the operation, seed states left out; none if it is no layer."""
+        return tuple(getattr(self.operation, "weights", ()))
 
     @property
     def arguments(self):

@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import keras
 import numpy as np
 
 from cgap_keras.structure import rules  # noqa: F401  (fills the table of rules)
@@ -151,11 +150,10 @@ def variables_of(graph):
     """The variables of a traced model by path, see `find_variables`."""
     variables, seen = {}, set()
     for call in graph.calls:
-        if isinstance(call.operation, keras.Layer):
-            for variable in call.operation.weights:
-                if id(variable) not in seen:
-                    seen.add(id(variable))
-                    variables[_free_path(f"{call.path}/{variable.name}", variables)] = variable
+        for variable in call.weights:
+            if id(variable) not in seen:
+                seen.add(id(variable))
+                variables[_free_path(f"{call.path}/{variable.name}", variables)] = variable
     return variables
 
 

@@ -55,7 +55,7 @@ def apply_rule(call, labels, tracer):
         )
     call, labels = _without_masks(call, labels, tracer)
     outputs = rule(call, labels, tracer)
-    stray = [v.name for v in getattr(call.operation, "weights", ()) if id(v) not in tracer.bound]
+    stray = [v.name for v in call.weights if id(v) not in tracer.bound]
     if stray:
         reason = f"`{call.path}` ({kind}) has weights that its rule does not know: {', '.join(stray)}."
         for x in (*labels, *outputs):
@@ -79,7 +79,7 @@ def refuse(call, labels, tracer, why):
         why: The reason from the verb on, with what would free the units.
     """
     reason = f"`{call.path}` ({type(call.operation).__name__}) {why}"
-    weights = {id(variable) for variable in getattr(call.operation, "weights", ())}
+    weights = {id(variable) for variable in call.weights}
     made = [axis.labels for axis in tracer.axes.values() if id(axis.variable) in weights]
     for x in (*labels, *made):
         tracer.units.freeze(x, reason)

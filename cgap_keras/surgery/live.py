@@ -21,9 +21,14 @@ def to_tensor(value):
 
     TensorFlow copies an array twice when it takes it over, and holds the first copy until its next operation. So a
     large array goes over in blocks, with an operation behind each, and is gone before they are joined, if the caller
-    has no name for it.
+    has no name for it. PyTorch's tensor shares the array's memory, where Keras would copy it.
     """
-    if keras.backend.backend() != "tensorflow" or value.nbytes <= _SMALL_BYTES:
+    backend = keras.backend.backend()
+    if backend == "torch" and value.dtype.kind in "bif":
+        import torch
+
+        return torch.from_numpy(value)
+    if backend != "tensorflow" or value.nbytes <= _SMALL_BYTES:
         return keras.ops.convert_to_tensor(value)
     parts = np.array_split(value, min(len(value), math.ceil(value.nbytes / _BLOCK_BYTES)))
     blocks = [keras.ops.copy(keras.ops.convert_to_tensor(part)) for part in parts]

@@ -15,7 +15,7 @@ def batch_normalization(call, labels, tracer):
     layer, rank = call.operation, len(call.inputs[0].shape)
     axis = layer.axis % rank
     channels = _along(call, labels[0], axis, tracer)
-    for variable in layer.weights:
+    for variable in call.weights:
         if len(variable.shape):
             tracer.carry(call, variable, 0, channels)
     return [spread(channels, axis, rank)]
