@@ -5,6 +5,8 @@ No extra forward or backward pass is made and no data is asked for: every Keras 
 while the observer is attached, because that is the state which JAX's compiled step carries along.
 """
 
+import functools
+
 import numpy as np
 from keras import Variable, ops
 
@@ -38,8 +40,12 @@ class GradientObserver:
             model.optimizer.build(model.trainable_variables)
         self._optimizer = _innermost(model.optimizer)
         variables, trained = find_variables(model), {id(v) for v in model.trainable_variables}
-        self._axes = [a for a in scored_axes(groups, criterion) if id(variables[a.variable]) in trained]
-        self._variables = [variables[axis.variable] for axis in self._axes]
+        # Axes along which the same units stand have one sum together.
+        rows = {}
+        for axis in scored_axes(groups, criterion):
+            if id(variables[axis.variable]) in trained:
+                rows.setdefault(axis.runs or axis.key, []).append((axis, variables[axis.variable]))
+        self._rows = list(rows.values())
         self._sums, self._own_variables = None, None
         self._hidden = {}
 
@@ -51,19 +57,20 @@ class GradientObserver:
         abandoned = getattr(vars(self._optimizer).get("apply"), "__self__", None)
         if isinstance(abandoned, GradientObserver):
             abandoned.detach()
-        with_axis = zip(self._axes, self._variables, strict=True)
         # On each device its own, which all hear the same.
         with placement(self._model):
             self._sums = [
                 Variable("zeros", (variable.shape[axis.axis],), "float32", trainable=False, name=f"saliency_{i}")
-                for i, (axis, variable) in enumerate(with_axis)
+                for i, ((axis, variable), *_) in enumerate(self._rows)
             ]
         # Another list in the place of the optimizer's own: TensorFlow tracks that one, and forbids to shorten it.
         self._own_variables = self._optimizer._variables
         vars(self._optimizer)["_variables"] = [*self._own_variables, *self._sums]
         # The sums follow an edit as the optimizer's own slots do.
-        axes = [(axis.axis,) for axis in self._axes]
-        vars(self._optimizer)["_added_slots"] = list(zip(self._variables, self._sums, axes, strict=True))
+        vars(self._optimizer)["_added_slots"] = [
+            (variable, total, (axis.axis,))
+            for ((axis, variable), *_), total in zip(self._rows, self._sums, strict=True)
+        ]
         self._hide("apply", self._apply)
         self._hide("save_own_variables", self._without_sums(self._optimizer.save_own_variables))
         self._hide("load_own_variables", self._without_sums(self._optimizer.load_own_variables))
@@ -90,7 +97,7 @@ class GradientObserver:
                 they are unless the model has been edited since.
         """
         sums = [np.asarray(ops.convert_to_numpy(variable.value)) for variable in self._sums]
-        return score(groups or self._groups, {axis.key: x for axis, x in zip(self._axes, sums, strict=True)})
+        return score(groups or self._groups, {row[0][0].key: x for row, x in zip(self._rows, sums, strict=True)})
 
     def _hide(self, name, replacement):
         self._hidden[name] = getattr(self._optimizer, name)
@@ -99,16 +106,23 @@ class GradientObserver:
     def _apply(self, gradients, trainable_variables=None):
         gradients = list(gradients)
         variables = self._optimizer._trainable_variables if trainable_variables is None else list(trainable_variables)
-        scored = {id(v) for v in self._variables}
+        scored = {id(variable) for row in self._rows for _, variable in row}
         pairs = [(g, v) for g, v in zip(gradients, variables, strict=True) if g is not None and id(v) in scored]
         by_variable = {id(v): gradient for gradient, v in sum_over_devices(self._optimizer, pairs)}
-        for axis, variable, total in zip(self._axes, self._variables, self._sums, strict=True):
-            gradient = by_variable.get(id(variable))
+        for row, total in zip(self._rows, self._sums, strict=True):
             # The sizes differ where training was interrupted, and the model edited since: nobody asks for these sums.
-            if gradient is not None and tuple(total.shape) == (variable.shape[axis.axis],):
-                weight, gradient = (ops.cast(ops.convert_to_tensor(x), "float32") for x in (variable, gradient))
-                total.assign_add(reduce_to_axis(self._criterion.contribution(weight, gradient), axis.axis))
+            heard = [
+                self._contribution(variable, by_variable[id(variable)], axis.axis)
+                for axis, variable in row
+                if id(variable) in by_variable and tuple(total.shape) == (variable.shape[axis.axis],)
+            ]
+            if heard:
+                total.assign_add(functools.reduce(ops.add, heard))
         return self._hidden["apply"](gradients, trainable_variables)
+
+    def _contribution(self, variable, gradient, axis):
+        weight, gradient = (ops.cast(ops.convert_to_tensor(x), "float32") for x in (variable, gradient))
+        return reduce_to_axis(self._criterion.contribution(weight, gradient), axis)
 
     def _without_sums(self, method):
         """A method that sees the optimizer's own variables alone, so that a checkpoint fits an optimizer without us."""
