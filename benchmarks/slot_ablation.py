@@ -5,11 +5,12 @@
 `carried`: slots go with their units, and a new unit has its parent's; this is what `apply` does. `zero_new`: a new
 unit's slots are zero. `reset`: all slots are zero and the step count too, as those of an optimizer that is made anew.
 Each runs with Adam and with SGD with momentum, on MNIST and CIFAR-10, over several seeds; accuracies are of images held
-out of the training data. Writes `benchmarks/results/slot_ablation.json`.
+out of the training data. Writes `benchmarks/results/slot_ablation.json`, and goes on with what is missing there.
 """
 
 import dataclasses
 import importlib.metadata
+import itertools
 import json
 import pathlib
 import platform
@@ -31,25 +32,30 @@ OPTIMIZERS = {
     "adam": lambda: keras.optimizers.Adam(1e-3),
     "sgd_momentum": lambda: keras.optimizers.SGD(0.02, momentum=0.9),
 }
-SEEDS = range(3)
 # Losses are averaged over so many steps after an edit.
 SOON, BATCH = 10, 64
 RESULT = pathlib.Path(__file__).parent / "results" / "slot_ablation.json"
+
+KEYS = ("dataset", "optimizer", "seed", "way")
 
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder with prepared TFDS data sets.")
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """A data set and how long, from what and how far a network grows and shrinks on it."""
+    """A network, on how many images, how long and from what width it grows and shrinks, and over how many seeds."""
 
     network: str
     limit: int
     epochs: int
     seed_width: float
+    seeds: int
 
 
-TASKS = {"mnist": Task("lenet5", 6000, 8, 0.25), "cifar10": Task("resnet20", 3000, 9, 0.25)}
+TASKS = {"mnist": Task("lenet5", 6000, 8, 0.25, 3), "cifar10": Task("resnet20", 3000, 9, 0.25, 2)}
+
+_DATASETS = flags.DEFINE_list("datasets", list(TASKS), "Which data sets.")
+_OPTIMIZERS = flags.DEFINE_list("optimizers", list(OPTIMIZERS), "Which optimizers.")
 
 
 def main(argv):
@@ -59,18 +65,17 @@ def main(argv):
         "environment": {"python": platform.python_version(), "backend": keras.backend.backend()}
         | {name: importlib.metadata.version(name) for name in ("keras", "tensorflow")},
         "tasks": {name: dataclasses.asdict(task) for name, task in TASKS.items()},
-        "runs": [],
+        "runs": json.loads(RESULT.read_text())["runs"] if RESULT.exists() else [],
     }
-    for dataset in TASKS:
-        for optimizer in OPTIMIZERS:
-            for seed in SEEDS:
-                for way in WAYS:
-                    result["runs"].append(train(dataset, optimizer, way, seed))
-                    result["summary"] = summarize(result["runs"])
-                    write_atomically(RESULT, json.dumps(result, indent=1) + "\n")
+    done = {tuple(run[key] for key in KEYS) for run in result["runs"]}
+    for run in itertools.product(_DATASETS.value, _OPTIMIZERS.value, range(max(x.seeds for x in TASKS.values())), WAYS):
+        if run not in done and run[2] < TASKS[run[0]].seeds:
+            result["runs"].append(train(*run))
+            result["summary"] = summarize(result["runs"])
+            write_atomically(RESULT, json.dumps(result, indent=1) + "\n")
 
 
-def train(dataset, optimizer, way, seed):
+def train(dataset, optimizer, seed, way):
     """One run: losses around each edit, and the accuracy at the end."""
     task = TASKS[dataset]
     data = datasets.load(dataset, _DATA_DIR.value, limit=task.limit, validation=0.2)
@@ -102,8 +107,11 @@ def train(dataset, optimizer, way, seed):
         for edit in cgap.history
     ]
     accuracy = model.evaluate(data.x_val, data.y_val, verbose=0)[1]
-    run = {"dataset": dataset, "optimizer": optimizer, "way": way, "seed": seed}
-    return run | {"params": model.count_params(), "validation_accuracy": accuracy, "edits": edits}
+    return dict(zip(KEYS, (dataset, optimizer, seed, way), strict=True)) | {
+        "params": model.count_params(),
+        "validation_accuracy": accuracy,
+        "edits": edits,
+    }
 
 
 class Losses(keras.callbacks.Callback):
