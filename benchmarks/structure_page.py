@@ -86,12 +86,12 @@ and the same for `torch` and `jax` (`benchmarks/results/edit_costs_*.json`).
 {training}
 
 *A step* is one of ResNet-20 with {batch} images, with the observer that `CGaP` has between edits over one without, in
-turns; of both the first quartile. Two shared cores repeat it to some percent only: TensorFlow gave +1.5, +2.8 and +7.5 %
-in turn, PyTorch +3.4 and -2.3 %, so the cost of the observer is not known to a percent. *An edit* is one that `CGaP`
-makes of a ResNet-110 in `fit`: scores, groups, plan, `apply` with Adam's state, and observing anew; the median, and the
-longest. *The next step* is the first one after it, less one of the later ones: on TensorFlow and JAX that is the
-framework, which traces and compiles. *Memory* is what a process grows by for each of 200 edits of a small network with a
-step in between, over the second hundred.
+turns; of both the first quartile. Two shared cores repeat it to some percent only: TensorFlow gave +1.5, +2.8 and
++7.5 % in turn, PyTorch +3.4 and -2.3 %, so the cost of the observer is not known to a percent. *An edit* is one that
+`CGaP` makes of a ResNet-110 in `fit`: scores, groups, plan, `apply` with Adam's state, and observing anew; the
+median, and the longest. *The next step* is the first one after it, less one of the later ones: on TensorFlow and JAX
+that is the framework, which traces and compiles. *Memory* is what a process grows by for each of 200 edits of a small
+network with a step in between, over the second hundred.
 """
 
 
