@@ -66,7 +66,7 @@ class GradientObserver:
         # Another list in the place of the optimizer's own: TensorFlow tracks that one, and forbids to shorten it.
         self._own_variables = self._optimizer._variables
         vars(self._optimizer)["_variables"] = [*self._own_variables, *self._sums]
-        # The sums follow an edit as the optimizer's own slots do.
+        # Under this name `surgery/slots.py` looks for what follows an edit as the optimizer's own slots do.
         vars(self._optimizer)["_added_slots"] = [
             (variable, total, (axis.axis,))
             for ((axis, variable), *_), total in zip(self._rows, self._sums, strict=True)

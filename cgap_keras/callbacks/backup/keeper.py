@@ -168,22 +168,18 @@ class Keeper(keras.callbacks.Callback):
             )
         expected, found = backup["structure_at_begin"]["variables"], describe_variables(self._variables())
         if found not in (expected, backup["structure"]["variables"]):
-            name = next(name for name in {**expected, **found} if expected.get(name) != found.get(name))
             raise ValueError(
                 "The backup is of another model, or of another optimizer. Make the model anew as it was when the "
-                f"training began, or remove {self._file.path!r} to begin anew. Expected: variable {name!r} "
-                f"{_shape(expected, name)}. Received: {_shape(found, name)}"
+                f"training began, or remove {self._file.path!r} to begin anew. {_first_difference(expected, found)}"
             )
 
     def _check_structure(self, expected):
         """Raises a `ValueError` unless the widths of the backup have led to its structure."""
         found = describe_variables(self._variables())
         if found != expected:
-            name = next(name for name in {**expected, **found} if expected.get(name) != found.get(name))
             raise ValueError(
                 "The model does not come to the structure of the backup by the widths of its groups: they were others "
-                f"when it was written. Remove {self._file.path!r} to begin anew. Expected: variable {name!r} "
-                f"{_shape(expected, name)}. Received: {_shape(found, name)}"
+                f"when it was written. Remove {self._file.path!r} to begin anew. {_first_difference(expected, found)}"
             )
 
     def _variables(self):
@@ -196,6 +192,11 @@ class Keeper(keras.callbacks.Callback):
         if self._structure is None or variables != self._structure["variables"]:
             return {"variables": variables, "widths": describe_widths(self.model)}
         return self._structure
+
+
+def _first_difference(expected, found):
+    name = next(name for name in {**expected, **found} if expected.get(name) != found.get(name))
+    return f"Expected: variable {name!r} {_shape(expected, name)}. Received: {_shape(found, name)}"
 
 
 def _shape(variables, name):
