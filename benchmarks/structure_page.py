@@ -27,7 +27,8 @@ by
     python benchmarks/structure_page.py
 
 where TORCH is an environment with `keras`, `torch` and `torch-pruning`. `--only=networks` (`floor`, `depths`,
-`applications`, `memory`) measures one part again. Every figure is in `benchmarks/results/structure_speed.json`, with the versions.
+`applications`, `memory`) measures one part again. Every figure is in `benchmarks/results/structure_speed.json`, with
+the versions.
 
 ## Beside Torch-Pruning
 
