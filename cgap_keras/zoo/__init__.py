@@ -9,6 +9,7 @@ quantized file, and hides small differences between two versions of a network.
 from cgap_keras.zoo.blocks import SEED_WIDTH
 from cgap_keras.zoo.digits import digits_cnn
 from cgap_keras.zoo.lenet import lenet5
+from cgap_keras.zoo.mnist import mnist_cnn
 from cgap_keras.zoo.mobilenet import mobilenet
 from cgap_keras.zoo.resnet import resnet20, resnet32, resnet44, resnet56, resnet110
 from cgap_keras.zoo.vgg import vgg11, vgg13, vgg16, vgg19
@@ -16,6 +17,7 @@ from cgap_keras.zoo.vgg import vgg11, vgg13, vgg16, vgg19
 _NETWORKS = (
     digits_cnn,
     lenet5,
+    mnist_cnn,
     mobilenet,
     resnet20,
     resnet32,
@@ -62,6 +64,7 @@ __all__ = [
     "digits_cnn",
     "get",
     "lenet5",
+    "mnist_cnn",
     "mobilenet",
     "names",
     "resnet20",

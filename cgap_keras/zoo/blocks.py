@@ -47,19 +47,19 @@ def check_input_shape(input_shape, network, smallest):
         )
 
 
-def conv_bn_relu(x, channels, name, kernel_size=3, strides=1):
-    """A convolution that keeps the size (divided by the stride), batch normalisation, ReLU.
+def conv_bn_relu(x, channels, name, kernel_size=3, strides=1, padding="same"):
+    """A convolution that keeps the size (divided by the stride) unless it is not padded, batch normalisation, ReLU.
 
     The convolution has no bias: the normalisation's offset takes its place.
     """
-    x = conv_bn(x, channels, name, kernel_size, strides)
+    x = conv_bn(x, channels, name, kernel_size, strides, padding)
     return layers.ReLU(name=f"{name}_relu")(x)
 
 
-def conv_bn(x, channels, name, kernel_size=3, strides=1):
+def conv_bn(x, channels, name, kernel_size=3, strides=1, padding="same"):
     """A convolution and batch normalisation, to be followed by a sum or an activation."""
     x = layers.Conv2D(
-        channels, kernel_size, strides, padding="same", use_bias=False, kernel_initializer="he_normal", name=name
+        channels, kernel_size, strides, padding=padding, use_bias=False, kernel_initializer="he_normal", name=name
     )(x)
     return layers.BatchNormalization(name=f"{name}_bn")(x)
 

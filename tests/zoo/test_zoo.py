@@ -21,6 +21,7 @@ PUBLISHED = [
 EXACT = [
     ("digits_cnn", 113_386, 2_398_208),
     ("lenet5", 431_080, 2_293_000),
+    ("mnist_cnn", 18_922, 2_181_552),
     ("mobilenet", 543_050, 22_930_432),
     ("resnet20", 272_474, 40_813_184),
     ("vgg11", 9_228_362, 152_769_536),
@@ -88,7 +89,7 @@ def test_same_seed_gives_the_same_weights():
 
 
 def test_names_are_those_of_the_functions_and_of_the_models():
-    assert len(set(zoo.names())) == 12
+    assert len(set(zoo.names())) == 13
     assert all(zoo.get(name).__name__ == name and getattr(zoo, name) is zoo.get(name) for name in zoo.names())
     assert zoo.digits_cnn(width=zoo.SEED_WIDTH).name == "digits_cnn"
     assert zoo.digits_cnn(width=zoo.SEED_WIDTH, name="mine").name == "mine"
@@ -116,7 +117,9 @@ def test_input_that_does_not_fit_is_refused(name, input_shape):
         zoo.get(name)(input_shape=input_shape)
 
 
-@pytest.mark.parametrize(("name", "smallest"), [("lenet5", 16), ("vgg11", 32), ("resnet20", 4), ("mobilenet", 8)])
+@pytest.mark.parametrize(
+    ("name", "smallest"), [("lenet5", 16), ("mnist_cnn", 22), ("vgg11", 32), ("resnet20", 4), ("mobilenet", 8)]
+)
 def test_smallest_input_is_large_enough(quick_weights, name, smallest):
     model = zoo.get(name)(input_shape=(smallest, smallest, 1), width=0.1)
     assert model.output_shape == (None, 10)
