@@ -86,9 +86,9 @@ and the same for `torch` and `jax` (`benchmarks/results/edit_costs_*.json`).
 
 {training}
 
-*A step* is one of ResNet-20 with {batch} images, with the observer that `CGaP` has between edits over one without, in
-turns; of both the first quartile. Two shared cores repeat it to some percent only: TensorFlow gave +1.5, +2.8 and
-+7.5 % in turn, PyTorch +3.4 and -2.3 %, so the cost of the observer is not known to a percent. *An edit* is one that
+*A step* is one of ResNet-20 with {batch} images, with the observer that `CGaP` has between edits over one of a twin
+without it, step for step in turns: the median over {turns} turns, and between which values that median lies in 95 of
+100 bootstrap samples. *An edit* is one that
 `CGaP` makes of a ResNet-110 in `fit`: scores, groups, plan, `apply` with Adam's state, and observing anew; the
 median, and the longest. *The next step* is the first one after it, less one of the later ones: on TensorFlow and JAX
 that is the framework, which traces and compiles. *Memory* is what a process grows by for each of 200 edits of a small
@@ -152,23 +152,23 @@ def peaks(memory):
 
 def in_training():
     """What edits cost a training, on each backend that was measured."""
-    rows, batch = [], None
+    rows = []
     for backend, name in {**BACKENDS, "jax": "JAX"}.items():
         path = ROOT / "benchmarks" / "results" / f"edit_costs_{backend}.json"
         if path.exists():
             step, edit, memory = (json.loads(path.read_text())[part] for part in ("step", "edit", "memory"))
-            batch, edits = step["batch"], edit["seconds_an_edit"]
+            edits, (low, high) = edit["seconds_an_edit"], step["overhead_percent_95_interval"]
             firsts = edit["seconds_of_the_first_step_after"][1 : len(edits) + 1]
             rows.append(
                 [
                     name,
-                    f"{step['overhead_percent']:+.1f} %",
+                    f"{step['overhead_percent']:+.1f} % ({low:+.1f} to {high:+.1f})",
                     f"{statistics.median(edits):.2f} s ({max(edits):.2f} s)",
                     f"{statistics.median(firsts) - edit['seconds_of_a_later_step']:.1f} s",
                     f"{1024 * memory['mib_an_edit_in_the_second_half']:.0f} KiB",
                 ]
             )
-    return {"training": table(["", "a step", "an edit", "the next step", "memory"], rows), "batch": batch}
+    return {"training": table(["", "a step", "an edit", "the next step", "memory"], rows), "batch": step["batch"], "turns": step["turns"]}
 
 
 def pairs():
