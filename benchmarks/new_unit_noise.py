@@ -54,7 +54,7 @@ def train(noise, seed):
     rate = keras.optimizers.schedules.CosineDecay(RATE, steps)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(rate), loss, metrics=["accuracy"])
-    phases = (GrowthPolicy(round(0.4 * dense), noise=noise), PruningPolicy(round(0.195 * dense), steps=4))
+    phases = (GrowthPolicy(round(0.4 * dense), noise=noise), PruningPolicy(round(0.195 * dense), steps=4, round_to=1))
     callback = StructureCallback(phases, every=2, seed=seed)
     model.fit(data.x_train, data.y_train, batch_size=BATCH, epochs=EPOCHS, callbacks=[callback], verbose=0)
     return model.evaluate(data.x_val, data.y_val, verbose=0)[1]

@@ -168,7 +168,11 @@ def in_training():
                     f"{1024 * memory['mib_an_edit_in_the_second_half']:.0f} KiB",
                 ]
             )
-    return {"training": table(["", "a step", "an edit", "the next step", "memory"], rows), "batch": step["batch"], "turns": step["turns"]}
+    return {
+        "training": table(["", "a step", "an edit", "the next step", "memory"], rows),
+        "batch": step["batch"],
+        "turns": step["turns"],
+    }
 
 
 def pairs():

@@ -7,6 +7,7 @@ an edit do as Keras's own training does.
 
 import contextlib
 import pickle
+import sys
 
 import keras
 import numpy as np
@@ -15,16 +16,33 @@ import numpy as np
 _STRATEGIES = ("_DefaultDistributionStrategy", "OneDeviceStrategy", "MirroredStrategy")
 
 
+_OTHER_STRATEGY = (
+    "The structure of a model can change under `tf.distribute.MirroredStrategy` alone. For several machines, "
+    "for which Keras 3 has no strategy of TensorFlow's (keras-team/keras#20585), use the JAX backend with "
+    "`keras.distribution.initialize` and `keras.distribution.DataParallel`; docs/training.md says how. Received: "
+)
+
+
+def check_cluster():
+    """Raises a `ValueError` if TensorFlow works in a cluster of several machines.
+
+    Of that `fit` has to be kept before it begins: Keras raises an error of its own there, before any callback is asked.
+    """
+    context = sys.modules.get("tensorflow.python.eager.context")
+    if keras.backend.backend() != "tensorflow" or context is None:
+        return
+    # What `MultiWorkerMirroredStrategy` sets, and nothing public tells.
+    server = getattr(context.context(), "_collective_ops_server_def", None)
+    machines = 0 if server is None else sum(len(job.tasks) for job in server.cluster.job)
+    if machines > 1:
+        raise ValueError(f"{_OTHER_STRATEGY}strategy=MultiWorkerMirroredStrategy on {machines} machines")
+
+
 def check_distribution(model):
     """Raises a `ValueError` if the model is spread over devices in a way that an edit does not keep."""
     strategy = getattr(model, "distribute_strategy", None)
     if strategy is not None and type(strategy).__name__ not in _STRATEGIES:
-        raise ValueError(
-            "The structure of a model can change under `tf.distribute.MirroredStrategy` alone. For several machines, "
-            "for which Keras 3 has no strategy of TensorFlow's (keras-team/keras#20585), use the JAX backend with "
-            "`keras.distribution.initialize` and `keras.distribution.DataParallel`; docs/training.md says how. "
-            f"Received: strategy={type(strategy).__name__}"
-        )
+        raise ValueError(f"{_OTHER_STRATEGY}strategy={type(strategy).__name__}")
     distribution = keras.distribution.distribution()
     is_known = isinstance(distribution, keras.distribution.DataParallel) and keras.backend.backend() == "jax"
     if distribution is not None and not is_known:

@@ -1,4 +1,4 @@
-"""Image classification data as NumPy arrays: scikit-learn's digits, or any fitting set of TensorFlow Datasets.
+"""Image classification data as NumPy arrays: scikit-learn's digits, an .npz file, or a set of TensorFlow Datasets.
 
 Example:
 
@@ -20,12 +20,12 @@ KNOWN = ("digits", "mnist", "fashion_mnist", "cifar10", "cifar100", "svhn_croppe
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Dataset:
-    """A data set, split and normalised.
+    """A data set, split into three parts.
 
     Attributes:
         name: Its name.
-        x_train: Training images, float32, `(images, height, width, channels)`. Every channel has mean 0 and standard
-            deviation 1 over the training images; the other images are shifted and scaled by the same numbers.
+        x_train: Training images, `(images, height, width, channels)`: from `load` float32 and normalised, from `read`
+            as they are stored.
         y_train: Training labels, int32, `(images,)`.
         x_val: Images held out of the training data, for choosing (what to prune, when to stop).
         y_val: Their labels.
@@ -47,10 +47,25 @@ class Dataset:
 
 
 def load(name, data_dir=None, limit=None, validation=0.1, seed=0):
-    """Loads a data set by name.
+    """Loads a data set by name, normalised.
+
+    Every channel has mean 0 and standard deviation 1 over the training images; the other images are shifted and scaled
+    by the same numbers. `read` has the arguments, the result and the errors.
+    """
+    data = read(name, data_dir, limit, validation, seed)
+    mean, deviation = channel_statistics(data.x_train)
+    parts = ("x_train", "x_val", "x_test")
+    normalised = {part: ((getattr(data, part) - mean) / deviation).astype(np.float32) for part in parts}
+    return dataclasses.replace(data, **normalised)
+
+
+def read(name, data_dir=None, limit=None, validation=0.1, seed=0):
+    """Reads a data set by name, its images as they are stored.
 
     Args:
-        name: `"digits"` (1,797 images of 8 x 8 pixels; no download, no TensorFlow) or the name of a TFDS data set.
+        name: `"digits"` (1,797 images of 8 x 8 pixels), the path of an `.npz` file with the arrays `x_train`,
+            `y_train`, `x_test` and `y_test`, or the name of a TFDS data set. The first two need neither TensorFlow nor
+            a download.
         data_dir: The folder with prepared TFDS sets, read only. Defaults to the environment variable `TFDS_DATA_DIR`,
             and without that to TFDS's own folder, into which a missing set is downloaded.
         limit: At most so many training images (before `validation` is held out) and as many test images; all by
@@ -72,10 +87,22 @@ def load(name, data_dir=None, limit=None, validation=0.1, seed=0):
         raise ValueError(f"`limit` must be None or at least 2 images. Received: limit={limit!r}")
     if name == "digits":
         (x, y), test, num_classes = _digits(limit, seed)
+    elif name.endswith(".npz"):
+        (x, y), test, num_classes = _npz(name, limit)
     else:
         (x, y), test, num_classes = _tfds(name, data_dir or os.environ.get("TFDS_DATA_DIR"), limit)
     held_out = _stratified(y, validation, seed)
-    return _normalised(name, (x[~held_out], y[~held_out]), (x[held_out], y[held_out]), test, num_classes)
+    parts = (x[~held_out], y[~held_out]), (x[held_out], y[held_out]), test
+    arrays = [array for images, labels in parts for array in (images, labels.astype(np.int32))]
+    short = pathlib.Path(name).stem if name.endswith(".npz") else name
+    return Dataset(short, *arrays, num_classes, tuple(x.shape[1:]))
+
+
+def channel_statistics(images):
+    """Mean and standard deviation of each channel over some images, as two arrays."""
+    # The square of a byte needs a wider sum; a channel that is constant has nothing to scale.
+    axes = (0, 1, 2)
+    return images.mean(axes, dtype=np.float64), np.maximum(images.std(axes, dtype=np.float64), 1e-6)
 
 
 def _digits(limit, seed):
@@ -83,9 +110,37 @@ def _digits(limit, seed):
 
     digits = load_digits()
     test = _stratified(digits.target, 0.2, seed)
-    images = digits.images[..., np.newaxis]
+    # Whole numbers up to 16.
+    images = digits.images[..., np.newaxis].astype(np.uint8)
     parts = [(images[part][:limit], digits.target[part][:limit]) for part in (~test, test)]
     return *parts, len(digits.target_names)
+
+
+def _npz(path, limit):
+    try:
+        with np.load(path) as file:
+            x_train, y_train, x_test, y_test = (file[key] for key in ("x_train", "y_train", "x_test", "y_test"))
+    except (OSError, KeyError, ValueError) as error:
+        raise ValueError(
+            "`name` must be the path of an .npz file with the arrays x_train, y_train, x_test and y_test "
+            f"({error}). Received: name={path!r}"
+        ) from error
+    if x_train.ndim == 3:
+        x_train, x_test = x_train[..., np.newaxis], x_test[..., np.newaxis]
+    if x_train.ndim != 4 or x_test.shape[1:] != x_train.shape[1:]:
+        raise ValueError(
+            "The images of the file must be of the shape (images, height, width) or (images, height, width, channels), "
+            f"all of one size. Received: name={path!r}, x_train of shape {x_train.shape}, x_test {x_test.shape}"
+        )
+    y_train, y_test = y_train.ravel(), y_test.ravel()
+    if (len(y_train), len(y_test)) != (len(x_train), len(x_test)) or y_train.dtype.kind not in "iu":
+        raise ValueError(
+            "The labels of the file must be whole numbers, one an image. "
+            f"Received: name={path!r}, {len(y_train)} labels of type {y_train.dtype} for {len(x_train)} images"
+        )
+    kind = np.uint8 if x_train.dtype == np.uint8 else np.float32
+    parts = [(x[:limit].astype(kind), y[:limit]) for x, y in ((x_train, y_train), (x_test, y_test))]
+    return *parts, int(max(y_train.max(), y_test.max())) + 1
 
 
 def _tfds(name, data_dir, limit):
@@ -181,14 +236,3 @@ def _stratified(labels, share, seed):
         members = order[labels[order] == label]
         mask[members[: round(share * len(members))]] = True
     return mask
-
-
-def _normalised(name, train, validation, test, num_classes):
-    axes = (0, 1, 2)
-    mean = train[0].mean(axes, dtype=np.float64)
-    # A channel that is constant has nothing to scale.
-    deviation = np.maximum(train[0].std(axes, dtype=np.float64), 1e-6)
-    arrays = []
-    for images, labels in (train, validation, test):
-        arrays += [((images - mean) / deviation).astype(np.float32), labels.astype(np.int32)]
-    return Dataset(name, *arrays, num_classes, tuple(train[0].shape[1:]))

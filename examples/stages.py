@@ -2,15 +2,14 @@
 
 import json
 import math
-import os
 import pathlib
-import platform
 import shlex
 import sys
 import time
 
 import keras
 import numpy as np
+from machine import environment
 
 import cgap_keras
 from cgap_keras import report
@@ -134,18 +133,6 @@ def describe_estimate(estimate):
     names = ("latency_ms", "dram_bytes", "dram_energy_mj", "dsp", "bram", "lut")
     figures = {name: getattr(estimate, name) for name in names}
     return {"accelerator": estimate.accelerator.name, "device": estimate.device, **figures}
-
-
-def environment():
-    """What the figures were measured with."""
-    versions = {name: sys.modules[name].__version__ for name in ("keras", "tensorflow", "numpy") if name in sys.modules}
-    return {
-        "python": platform.python_version(),
-        "backend": keras.backend.backend(),
-        **versions,
-        "TF_ENABLE_ONEDNN_OPTS": os.environ.get("TF_ENABLE_ONEDNN_OPTS", ""),
-        "machine": platform.machine(),
-    }
 
 
 def table(summary):

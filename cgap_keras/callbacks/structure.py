@@ -5,43 +5,69 @@ import time
 
 import keras
 
+from cgap_keras.callbacks.saliency_in_training import SaliencyInTraining, free_groups
+from cgap_keras.callbacks.settings import describe
 from cgap_keras.callbacks.siblings import check_siblings, find_siblings
+from cgap_keras.callbacks.triggers import as_trigger
 from cgap_keras.cost import cost
-from cgap_keras.distribution import agree, check_distribution, is_first_process
-from cgap_keras.policy.budget import WidthCost
+from cgap_keras.distribution import agree, check_cluster, check_distribution, is_first_process
 from cgap_keras.report.history import Edit
-from cgap_keras.saliency import criteria
-from cgap_keras.saliency.observer import GradientObserver
-from cgap_keras.saliency.scoring import score_weights
 from cgap_keras.structure.groups import find_groups
 from cgap_keras.surgery.apply import apply
 from cgap_keras.surgery.live import pull_state, push_state
 from cgap_keras.surgery.slots import find_slots, fresh_state
 
 # Beside the edits and the gathered saliency, all that changes in the course of a training.
-_STATE = ("initial_widths", "_epoch", "_phase", "_edits_in_phase", "_epochs_since_edit")
+_STATE = ("initial_widths", "_epoch", "_batches", "_phase", "_edits_in_phase", "_seen")
 
 
 class StructureCallback(keras.callbacks.Callback):
-    """Edits the model's structure between epochs of `fit`.
+    """Edits the structure of a model inside `fit`, phase by phase: the general form of `cgap_keras.CGaP`.
 
-    Edits come before an epoch rather than after one, so that the validation and the checkpoints of an epoch see the
-    structure that was trained in it.
+    Edits come before an epoch rather than after one, or before a batch, so that the validation and the checkpoints of
+    an epoch see the structure that was trained in it.
+
+    Args:
+        phases: The policies that propose edits, each until it has come to its end: `cgap_keras.GrowthPolicy`,
+            `cgap_keras.PruningPolicy`, or what has the same methods.
+        every: Epochs between edits, `cgap_keras.Steps` or `cgap_keras.Plateau`. Defaults to 1.
+        criterion: How a unit's saliency is measured: the name of a criterion, or a `cgap_keras.Criterion`. Defaults to
+            `"taylor"`.
+        seed: Integer seed of the noise that tells a new unit from its parent; `None` draws another at every run.
 
     Attributes:
         history: The edits so far, a list of `cgap_keras.report.Edit`.
         initial_widths: `{group name: units}` at the start of training.
+
+    Raises:
+        ValueError: If an argument is out of its range, or, when training begins, if the model has nothing to resize,
+            its optimizer's state cannot be carried, or a phase's target is out of reach.
+
+    Example:
+
+    ```python
+    phases = [
+        cgap_keras.GrowthPolicy(60_000, scope="isomorphic"),
+        cgap_keras.PruningPolicy(cgap_keras.Budget(1e6, "macs"), steps=8, schedule="polynomial", per_cost=True),
+    ]
+    model.fit(x, y, epochs=40, callbacks=[cgap_keras.StructureCallback(phases, seed=0)])
+    ```
     """
 
-    def __init__(self, phases, every=1, criterion="taylor", currency="params", seed=None):
+    def __init__(self, phases, every=1, criterion="taylor", seed=None):
         super().__init__()
-        if every < 1:
-            raise ValueError(f"`every` must be at least 1 epoch. Received: every={every}")
-        self._phases, self._every, self._seed, self._currency = phases, every, seed, currency
-        self._criterion = criteria.get(criterion)
-        self._observer = None
+        check_cluster()
+        self._phases, self._trigger, self._seed = tuple(phases), as_trigger(every), seed
+        if not self._phases:
+            raise ValueError(f"`phases` must hold at least one policy. Received: phases={phases!r}")
+        self._saliency = SaliencyInTraining(criterion)
         self._is_editing = False
         self._reset()
+
+    @property
+    def async_safe(self):
+        """Whether Keras may tell of batches later, from another thread: unless they are counted."""
+        return not self._trigger.in_epoch
 
     @property
     def finished(self):
@@ -51,14 +77,18 @@ class StructureCallback(keras.callbacks.Callback):
     @property
     def settings(self):
         """What the callback was made with, as a plain value."""
-        phases = [[type(phase).__name__, vars(phase)] for phase in self._phases]
-        own = {"every": self._every, "criterion": self._criterion.name, "currency": self._currency, "seed": self._seed}
-        return {"phases": phases, **own}
+        made_with = {
+            "phases": self._phases,
+            "every": self._trigger,
+            "criterion": self._saliency.criterion,
+            "seed": self._seed,
+        }
+        return {name: describe(value) for name, value in made_with.items()}
 
     @property
     def carried_variables(self):
         """The variables that training carries for this callback, among the optimizer's."""
-        return self._observer.sums if self._observer is not None else []
+        return self._saliency.variables
 
     def get_state(self):
         """What the callback knows of the training so far, as a plain value; `set_state` sets it."""
@@ -73,9 +103,8 @@ class StructureCallback(keras.callbacks.Callback):
         self.history, self._cost = [Edit.from_dict(edit) for edit in state["history"]], cost(self.model)
         for name in _STATE:
             setattr(self, name, state[name])
-        self._stop_observing()
-        if not self.finished:
-            self._observe()
+        self._saliency.stop()
+        self._listen_if_due()
         for variable, value in zip(self.carried_variables, state["carried"], strict=True):
             variable.assign(value)
 
@@ -95,22 +124,33 @@ class StructureCallback(keras.callbacks.Callback):
         if not self.model.optimizer.built:
             self.model.optimizer.build(self.model.trainable_variables)
         fresh_state(self.model.optimizer, find_slots(self.model.optimizer), edits={})
-        self._observe()
+        groups = [group for group in groups if not group.frozen]
+        for phase in self._phases:
+            phase.check(groups, phase.budget.cost_of(self.model, groups))
+        self._saliency.check(self.model, groups)
+        self._listen_if_due()
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
-        if self.finished or self._epochs_since_edit < self._every:
-            return
-        self._epochs_since_edit = 0
-        self._edit()
+        if not self._trigger.in_epoch:
+            self._edit_if_due()
+
+    def on_train_batch_begin(self, batch, logs=None):
+        # Not when an epoch begins: one that a backup takes up begins with batches that were trained on before.
+        if self._trigger.in_epoch:
+            self._edit_if_due()
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self._trigger.in_epoch:
+            before, self._batches = self._batches, batch + 1
+            self._seen = self._trigger.after_batches(self._seen, self._batches - before)
 
     def on_epoch_end(self, epoch, logs=None):
-        self._epoch = epoch + 1
-        self._epochs_since_edit += 1
+        self._epoch, self._batches = epoch + 1, 0
+        self._seen = self._trigger.after_epoch(self._seen, self.model, logs or {})
 
     def on_train_end(self, logs=None):
-        if self._observer is not None:
-            self._stop_observing()
+        if self._saliency.stop():
             push_state(self.model)
         if not self.finished:
             phase = self._phases[self._phase].kind
@@ -122,8 +162,9 @@ class StructureCallback(keras.callbacks.Callback):
     def follow_edit(self, report, transaction):
         """Enters an edit that somebody else has made in the middle of this training."""
         if not self._is_editing:
-            transaction.keep(self, "history", "_cost")
+            transaction.keep(self, "history", "_cost", "_seen")
             self._record("edit", report)
+            self._seen = self._trigger.after_edit_of_another(self._seen)
 
     def _check_siblings(self):
         siblings = find_siblings(self)
@@ -134,22 +175,36 @@ class StructureCallback(keras.callbacks.Callback):
 
     def _reset(self):
         self.history, self.initial_widths, self._cost, self._epoch = [], {}, None, 0
-        self._phase, self._edits_in_phase, self._epochs_since_edit = 0, 0, 0
+        self._phase, self._edits_in_phase, self._batches, self._seen = 0, 0, 0, self._trigger.start()
+
+    def _listen_if_due(self):
+        if not self.finished and not self._saliency.is_listening and self._trigger.has_started(self._seen):
+            self._saliency.listen(self.model)
+
+    def _edit_if_due(self):
+        if self._trigger.has_started(self._seen) and not self._saliency.is_listening and not self.finished:
+            pull_state(self.model)
+            self._listen_if_due()
+        if not self.finished and self._trigger.is_due(self._seen):
+            self._seen = self._trigger.begin()
+            self._edit()
 
     def _edit(self):
         """One edit: score, decide, apply."""
         start = time.perf_counter()
         pull_state(self.model)
-        groups = [group for group in find_groups(self.model) if not group.frozen]
-        scores = agree(self._scores(groups))
-        self._stop_observing()
+        groups, seed = free_groups(self.model), self._seed_of_edit()
+        scores = agree(self._saliency.scores(self.model, groups, seed))
+        self._saliency.stop()
         self._is_editing = True
         try:
             plan, phase = self._propose(groups, scores)
             if plan is not None:
-                self._carry_out(plan, phase, scores, start)
+                report = apply(self.model, plan, seed=seed, **phase.apply_options)
+                self._record(phase.kind, report, scores, time.perf_counter() - start)
+                self._say(self.history[-1].describe())
             if not self.finished:
-                self._observe()
+                self._saliency.listen(self.model)
         finally:
             self._is_editing = False
             push_state(self.model)
@@ -159,20 +214,15 @@ class StructureCallback(keras.callbacks.Callback):
         plan = phase = None
         while plan is None and not self.finished:
             phase = self._phases[self._phase]
-            plan, done = phase.propose(
-                groups, scores, WidthCost(self.model, groups, self._currency), self._edits_in_phase
-            )
+            width_cost = phase.budget.cost_of(self.model, groups)
+            plan, done = phase.propose(groups, scores, width_cost, self._edits_in_phase)
             self._edits_in_phase += 1
             if done:
                 self._phase, self._edits_in_phase = self._phase + 1, 0
         return plan, phase
 
-    def _carry_out(self, plan, phase, scores, start):
-        seed = None if self._seed is None else self._seed + len(self.history)
-        new_units = {"new_units": phase.new_units, "noise": phase.noise} if phase.kind == "grow" else {}
-        report = apply(self.model, plan, seed=seed, **new_units)
-        self._record(phase.kind, report, scores, time.perf_counter() - start)
-        self._say(self.history[-1].describe())
+    def _seed_of_edit(self):
+        return None if self._seed is None else self._seed + len(self.history)
 
     def _record(self, kind, report, scores=None, seconds=0.0):
         before, after = self._cost, cost(self.model)
@@ -193,24 +243,9 @@ class StructureCallback(keras.callbacks.Callback):
         )
         self.history, self._cost = [*self.history, edit], after
 
-    def _observe(self):
-        if self._criterion.needs_gradient:
-            groups = [group for group in find_groups(self.model) if not group.frozen]
-            self._observer = GradientObserver(self.model, groups, self._criterion)
-            self._observer.attach()
-            push_state(self.model)
-
-    def _stop_observing(self):
-        if self._observer is not None:
-            self._observer.detach()
-            self._observer = None
-
-    def _scores(self, groups):
-        if self._observer is not None:
-            return self._observer.scores(groups)
-        return score_weights(self.model, groups, self._criterion)
-
     def _say(self, line):
         if self.params.get("verbose", 1) and is_first_process():
-            sys.stdout.write(f"{line}\n")
+            # Within an epoch, a progress bar stands unfinished on the line.
+            begin = "\n" if self._batches and self.params.get("verbose") == 1 else ""
+            sys.stdout.write(f"{begin}{line}\n")
             sys.stdout.flush()

@@ -1,80 +1,115 @@
-"""What a model would cost at other widths, without building it."""
+"""What a network may cost, in whatever it is counted in."""
 
+import dataclasses
 import math
+import numbers
+from collections.abc import Callable
 
-from cgap_keras.cost import cost, counted_weights
-from cgap_keras.structure.graph import trace
-from cgap_keras.structure.groups import find_variables
-
-CURRENCIES = ("params", "macs")
+from cgap_keras.distribution import agree
+from cgap_keras.policy.width_cost import CURRENCIES, WidthCost
+from cgap_keras.surgery.rebuild import rebuild
 
 
-class WidthCost:
-    """The cost of a model as a function of the widths of its groups.
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """How much a network may cost, and what is counted.
 
-    A variable's size is the product of its axes, an axis is the sum of its runs, and the multiply-accumulates of a
-    layer grow with its kernel. So the cost at any widths follows from the graph, exactly for parameters, and exactly
-    for the multiply-accumulates of convolutions and dense layers.
+    Wherever a `capacity` or a `target` is asked for, a plain number is one of parameters, and a `Budget` anything else.
+
+    A function is asked of copies of the model with the widths in question, about ten times an edit; which of its units
+    a copy has says nothing. It has to grow with the widths, or at least not to fall: a measured latency that wavers by
+    some percent ends up as near to the amount as it is sure of.
+
+    Args:
+        amount: The cost, a positive number.
+        currency: What is counted: `"params"` or `"macs"`, as `cgap_keras.cost` counts them, or a function of a model
+            that returns a number (bytes of a file, milliseconds). Defaults to `"params"`.
+
+    Raises:
+        ValueError: If the amount is not positive, or the currency is unknown.
+
+    Example:
+
+    ```python
+    target = cgap_keras.Budget(20e6, "macs")
+    target = cgap_keras.Budget(48 * 1024, lambda model: export(model, folder)["int8"].bytes)
+    model.fit(x, y, epochs=20, callbacks=[cgap_keras.Pruning(target)])
+    ```
+    """
+
+    amount: float
+    currency: str | Callable = "params"
+
+    def __post_init__(self):
+        if not _is_positive(self.amount):
+            raise ValueError(f"`amount` must be a positive number. Received: amount={self.amount!r}")
+        if self.currency not in CURRENCIES and not callable(self.currency):
+            raise ValueError(
+                f"`currency` must be one of {', '.join(CURRENCIES)}, or a function of a model that returns a number. "
+                f"Received: currency={self.currency!r}"
+            )
+
+    def cost_of(self, model, groups):
+        """The cost of a model as a function of the widths of its groups, `{group name: units}`."""
+        if callable(self.currency):
+            return MeasuredCost(model, groups, self.currency)
+        return WidthCost(model, groups, self.currency)
+
+
+class MeasuredCost:
+    """A cost that a function of the user's tells, as a function of the widths of a model's groups.
+
+    Where several processes train one model, what the function says in the first one holds for all.
 
     Args:
         model: A built functional or Sequential model.
-        groups: Its channel groups.
-        currency: `"params"` or `"macs"`, counted as `cgap_keras.cost` counts them.
-
-    Raises:
-        ValueError: If the currency is unknown.
+        groups: Its channel groups that can be resized.
+        function: A function of a model that returns a number. It is called once for each choice of widths.
     """
 
-    def __init__(self, model, groups, currency="params"):
-        if currency not in CURRENCIES:
-            raise ValueError(f"`currency` must be one of {', '.join(CURRENCIES)}. Received: currency={currency!r}")
-        runs = {axis.key: axis.runs for group in groups for axis in group.axes}
-        self._terms = _param_terms(model, runs) if currency == "params" else _mac_terms(model, runs)
-        self._widths = {group.index: group.size for group in groups}
-        self._index = {group.name: group.index for group in groups}
+    def __init__(self, model, groups, function):
+        self._model, self._function = model, function
+        self._widths = {group.name: group.size for group in groups}
+        self._known = {}
 
     def __call__(self, widths=None):
-        """The cost with some groups at other widths.
+        """The cost with some groups at other widths; the groups left out keep theirs."""
+        asked = self._widths | dict(widths or {})
+        key = tuple(asked.values())
+        if key not in self._known:
+            self._known[key] = agree(self._measure(asked))
+        return self._known[key]
 
-        Args:
-            widths: `{group name: units}`; the groups left out keep their width.
-
-        Returns:
-            The cost, an integer.
-        """
-        sizes = self._widths | {self._index[name]: units for name, units in (widths or {}).items()}
-        return round(sum(factor * math.prod(_axis_size(axis, sizes) for axis in axes) for factor, axes in self._terms))
-
-
-def _axis_size(axis, sizes):
-    """The size of an axis: a number, or runs whose groups have these sizes."""
-    if isinstance(axis, int):
-        return axis
-    return sum(sizes.get(run.group, run.units) * run.repeat for run in axis)
-
-
-def _axes(path, variable, runs):
-    # An axis whose units stand in no order has no runs; no edit changes its size.
-    return [runs.get((path, axis)) or size for axis, size in enumerate(variable.shape)]
+    def _measure(self, widths):
+        plan = {
+            name: [unit % self._widths[name] for unit in range(units)]
+            for name, units in widths.items()
+            if units != self._widths[name]
+        }
+        cost = float(self._function(rebuild(self._model, plan)))
+        if not math.isfinite(cost):
+            raise ValueError(f"The function of a budget must return a finite number. Received: {cost}")
+        return cost
 
 
-def _param_terms(model, runs):
-    """`(1, axes)` for every parameter that `cost` counts."""
-    counted = {id(v) for call in trace(model).calls for v in counted_weights(call.operation)}
-    return [(1, _axes(path, v, runs)) for path, v in find_variables(model).items() if id(v) in counted]
+def as_budget(name, value):
+    """A budget, or a number of parameters as one.
+
+    Args:
+        name: What the argument is called that holds the value.
+        value: A `Budget` or a number.
+
+    Raises:
+        ValueError: If it is neither, or not positive.
+    """
+    if isinstance(value, Budget):
+        return value
+    if not _is_positive(value):
+        raise ValueError(
+            f"`{name}` must be a positive number of parameters, or a `cgap_keras.Budget`. Received: {name}={value!r}"
+        )
+    return Budget(value)
 
 
-def _mac_terms(model, runs):
-    """`(multiply-accumulates a weight, axes)` for a layer's matrices, `(their number, [])` without any."""
-    macs = {row.path: row.macs for row in cost(model).layers}
-    matrices = {}
-    for path, variable in find_variables(model).items():
-        layer = path.rpartition("/")[0]
-        # The bias of a GRU has two axes, but multiplies nothing.
-        if len(variable.shape) > 1 and variable.name != "bias" and macs.get(layer):
-            matrices.setdefault(layer, []).append((path, variable))
-    terms = [(count, []) for layer, count in macs.items() if layer not in matrices]
-    for layer, members in matrices.items():
-        each = macs[layer] / sum(math.prod(variable.shape) for _, variable in members)
-        terms += [(each, _axes(path, variable, runs)) for path, variable in members]
-    return terms
+def _is_positive(value):
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and 0 < value < math.inf

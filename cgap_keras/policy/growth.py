@@ -5,34 +5,63 @@ import math
 
 import numpy as np
 
-from cgap_keras.policy.selection import count_by_group, grow_plan, longest_prefix, normalize
+from cgap_keras.policy.budget import Budget, as_budget
+from cgap_keras.policy.ranking import Ranking
+from cgap_keras.policy.selection import grow_plan, longest_prefix, planned_widths
+from cgap_keras.surgery.gather import NEW_UNITS
 
 
 @dataclasses.dataclass(frozen=True)
-class GrowthPolicy:
+class GrowthPolicy(Ranking):
     """The units that matter most get a sibling, until the network has reached its capacity.
 
     Attributes:
-        capacity: The cost at which growth ends; it is never exceeded.
+        capacity: The cost at which growth ends; it is never exceeded. A number of parameters, or a `Budget`.
         rate: The share of each group's units, those of highest saliency, that get a sibling at one edit, in (0, 1].
+            When capacity runs short, the ranking decides which of them go first.
         new_units: How new units are made, see `cgap_keras.apply`.
         noise: The noise on their incoming weights, relative to their parent's standard deviation. Without any, siblings
             stay equal for ever. `benchmarks/new_unit_noise.py` gives 97.3, 97.2, 97.8, 97.8 % for 0, 0.1, 0.5, 1.0 on
             validation images of the digits (means of four seeds, which differ by as much): of the two that are ahead,
             the default is the one that leaves a sibling closer to its parent.
+        scope: See `Ranking`, as for the next two.
+        normalize: What saliencies are divided by.
+        per_cost: Whether what a unit costs counts too.
     """
 
-    capacity: int
+    capacity: Budget | float
     rate: float = 0.5
     new_units: str = "split"
     noise: float = 0.5
     kind = "grow"
 
     def __post_init__(self):
-        if self.capacity <= 0:
-            raise ValueError(f"`capacity` must be positive. Received: capacity={self.capacity}")
+        super().__post_init__()
+        object.__setattr__(self, "capacity", as_budget("capacity", self.capacity))
         if not 0 < self.rate <= 1:
-            raise ValueError(f"`growth_rate` must be above 0 and at most 1. Received: growth_rate={self.rate}")
+            raise ValueError(
+                f"`rate` (`growth_rate` of the callbacks) must be above 0 and at most 1. Received: rate={self.rate}"
+            )
+        if self.new_units not in NEW_UNITS:
+            raise ValueError(
+                f"`new_units` must be one of {', '.join(NEW_UNITS)}. Received: new_units={self.new_units!r}"
+            )
+        if self.noise < 0:
+            raise ValueError(f"`noise` must not be negative. Received: noise={self.noise}")
+
+    @property
+    def budget(self):
+        """The `Budget` in which this phase counts."""
+        return self.capacity
+
+    @property
+    def apply_options(self):
+        """How `cgap_keras.apply` is to carry a plan out."""
+        return {"new_units": self.new_units, "noise": self.noise}
+
+    def check(self, groups, width_cost):
+        """Tells before training whether the policy can be followed; here all that can fail is the cost itself."""
+        width_cost()
 
     def propose(self, groups, scores, width_cost, edits_made=0):
         """The next edit.
@@ -40,29 +69,23 @@ class GrowthPolicy:
         Args:
             groups: The groups that may grow.
             scores: `{group name: saliency of each unit}`.
-            width_cost: A `WidthCost`.
+            width_cost: The cost as a function of widths, of `Budget.cost_of`.
             edits_made: How many edits of this phase there have been.
 
         Returns:
             `(plan, finished)`: the next `Plan`, or `None` if not even one unit more fits, and whether it is the last.
         """
-        ranked = self._candidates(groups, normalize(scores))
-        sizes = {group.name: group.size for group in groups}
+        values = self.weigh(groups, scores, width_cost)
+        ranked = self.order(groups, {group.name: self._best(group, values[group.name]) for group in groups})
 
         def fits(count):
-            widths = {name: sizes[name] + n for name, n in count_by_group(ranked[:count]).items()}
-            return width_cost(widths) <= self.capacity
+            return width_cost(planned_widths(groups, ranked[:count], +1)) <= self.capacity.amount
 
         count = longest_prefix(ranked, fits)
         plan = grow_plan(groups, ranked[:count]) if count else None
         return plan, count < len(ranked)
 
-    def _candidates(self, groups, scores):
-        """The top units of every group as `(group name, unit)`, the most salient first."""
-        candidates = []
-        for group in groups:
-            values = scores[group.name]
-            top = np.argsort(-values, kind="stable")[: math.ceil(self.rate * group.size)]
-            candidates += [(values[unit], group.name, int(unit)) for unit in top]
-        candidates.sort(key=lambda candidate: -candidate[0])
-        return [(name, unit) for _, name, unit in candidates]
+    def _best(self, group, values):
+        """The top units of a group as candidates, the most salient first."""
+        order = np.argsort(-values, kind="stable")[: math.ceil(self.rate * group.size)]
+        return [(-values[unit], (int(unit),)) for unit in order]

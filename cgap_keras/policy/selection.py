@@ -1,20 +1,6 @@
-"""Which units to take: ranking over groups, and the longest list of changes that a budget allows."""
-
-import numpy as np
+"""The longest list of changes that a budget allows, and the plan that they make."""
 
 from cgap_keras.surgery.plan import Plan
-
-
-def normalize(scores):
-    """Saliencies as multiples of their group's mean, so that groups of different layers can be ranked together.
-
-    Args:
-        scores: `{group name: float array}`.
-
-    Returns:
-        The same, divided by each group's mean; ones where every saliency is zero.
-    """
-    return {name: x / x.mean() if x.mean() > 0 else np.ones_like(x) for name, x in scores.items()}
 
 
 def longest_prefix(candidates, fits):
@@ -34,28 +20,27 @@ def longest_prefix(candidates, fits):
     return low
 
 
-def count_by_group(candidates):
-    """`{group name: how many}` of some `(group name, unit)` candidates."""
-    counts = {}
-    for name, _ in candidates:
-        counts[name] = counts.get(name, 0) + 1
-    return counts
+def units_by_group(chosen):
+    """`{group name: units}` of some `(group name, units)`."""
+    by_group = {}
+    for name, units in chosen:
+        by_group.setdefault(name, []).extend(units)
+    return by_group
 
 
 def grow_plan(groups, chosen):
-    """The plan in which each chosen `(group name, unit)` gets a sibling, behind the units that are there."""
-    siblings = _by_group(chosen)
+    """The plan in which each chosen unit gets a sibling, behind the units that are there."""
+    siblings = units_by_group(chosen)
     return Plan({g.name: [*range(g.size), *sorted(siblings[g.name])] for g in groups if g.name in siblings})
 
 
 def prune_plan(groups, chosen):
-    """The plan in which each chosen `(group name, unit)` is left out."""
-    left_out = {name: set(units) for name, units in _by_group(chosen).items()}
+    """The plan in which each chosen unit is left out."""
+    left_out = {name: set(units) for name, units in units_by_group(chosen).items()}
     return Plan({g.name: [u for u in range(g.size) if u not in left_out[g.name]] for g in groups if g.name in left_out})
 
 
-def _by_group(chosen):
-    units = {}
-    for name, unit in chosen:
-        units.setdefault(name, []).append(unit)
-    return units
+def planned_widths(groups, chosen, change):
+    """`{group name: units}` of the groups of which some units were chosen, which `change` each by one."""
+    sizes = {group.name: group.size for group in groups}
+    return {name: sizes[name] + change * len(units) for name, units in units_by_group(chosen).items()}

@@ -1,64 +1,168 @@
-"""How much one weight matters: the criteria, small pure functions of weights and gradients.
-
-The saliency of a unit is a criterion added up over every weight in the slices that make the unit, over everything that
-a group ties together.
-"""
+"""A criterion: what a layer shows of its units, and the function that makes a number of it for each."""
 
 import dataclasses
 from collections.abc import Callable
 
-from keras import ops
+from cgap_keras.saliency import functions
+
+# What a criterion may need, and what a group has to have for it.
+_NEEDS = {
+    "weights": "weights that make the units",
+    "gradients": "a layer that is trained (`trainable=True`)",
+    "activations": "a layer with weights that reads the units",
+    "nothing": "nothing",
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class Criterion:
-    """A way to tell how much a weight matters.
+    """A way to tell how much each unit matters.
 
-    Attributes:
+    The saliency of a unit is what the function says of its positions, added up over all layers that make or carry it.
+    So a function that is a sum over weights adds up over all weights of the unit, and one that is not, such as the
+    absolute value of a sum, sees the variables of one layer together. docs/criteria.md tells of the built-in ones.
+
+    Args:
         name: Its name.
-        contribution: A function `(weight, gradient)` of two tensors of one shape that returns a tensor of that shape,
-            what each weight adds to the saliency of its unit. `gradient` is `None` unless `needs_gradient`.
-        needs_gradient: Whether it reads gradients; what it says is then added up over the batches of training.
-        kernels_only: Whether it looks at the weights that make a unit alone, and not at biases and normalisations.
+        function: A pure function of a `cgap_keras.saliency.Slices` that returns one number for each position, an array
+            of shape `(positions,)`, or `None` if it finds nothing to look at in this layer. Written with `keras.ops`
+            if it needs gradients.
+        needs: `"weights"`: it is called at each edit. `"gradients"`: it is called in each step of training, and what it
+            says is added up over the steps. `"activations"`: it is called at each edit, for each batch of `data` and
+            each tensor of the units that a layer with weights reads; the mean over the batches is taken. `"nothing"`:
+            it is called at each edit, once a group. Defaults to `"weights"`.
+        requires: What a group has to have, for the message if it has none. Defaults to what `needs` implies.
+        data: What the model is run on for `"activations"`: an array, or a list or dictionary of arrays.
+        batch_size: How many of its examples are run at once. Defaults to 32.
+
+    Raises:
+        ValueError: If `needs` is none of these, or is `"activations"` without `data`.
+
+    Example:
+
+    ```python
+    def slope(slices):  # of batch normalisations, by what training says of it
+        gradients = slices.gradients.get("gamma")
+        return None if gradients is None else keras.ops.abs(gradients[0])
+
+
+    criterion = cgap_keras.Criterion("slope", slope, needs="gradients", requires="a normalisation with a scale")
+    cgap_keras.CGaP(capacity=60_000, target=20_000, criterion=criterion)
+    ```
     """
 
     name: str
-    contribution: Callable
-    needs_gradient: bool = False
-    kernels_only: bool = False
+    function: Callable
+    needs: str = "weights"
+    requires: str = ""
+    data: object = dataclasses.field(default=None, repr=False, compare=False)
+    batch_size: int = 32
+
+    def __post_init__(self):
+        if self.needs not in _NEEDS:
+            raise ValueError(f"`needs` must be one of {', '.join(_NEEDS)}. Received: needs={self.needs!r}")
+        if (self.data is not None) != (self.needs == "activations"):
+            raise ValueError(
+                "`data` must be given for a criterion that needs activations, and for no other. "
+                f"Received: needs={self.needs!r}, data={type(self.data).__name__}"
+            )
+
+    def __call__(self, slices):
+        """What the function says of one layer, checked: a tensor of shape `(positions,)`, or `None`."""
+        values = self.function(slices)
+        if values is not None and tuple(values.shape) != (slices.size,):
+            raise ValueError(
+                f"The function of the criterion {self.name!r} must return one number for each position, of shape "
+                f"({slices.size},) for {slices.layer!r}. Received: shape={tuple(values.shape)}"
+            )
+        return values
+
+    def check_found(self, groups, found):
+        """Refuses groups in which the criterion has nothing to look at.
+
+        Args:
+            groups: Channel groups; those that are frozen do not count.
+            found: The runs along all that it looks at, a sequence of tuples of `Run`.
+
+        Raises:
+            ValueError: If there is nothing in a group, with the names of all such groups.
+        """
+        known = {run.group for runs in found for run in runs}
+        without = [group.name for group in groups if not group.frozen and group.index not in known]
+        if without:
+            raise ValueError(
+                f"The criterion {self.name!r} requires {self.requires or _NEEDS[self.needs]}, and these groups have "
+                f"none: {', '.join(without)}. Add one to each, or use another criterion, such as {_next_to(self)!r}. "
+                f"Received: criterion={self.name!r}"
+            )
 
 
-def taylor(weight, gradient):
-    """`|w * dL/dw|`, the first-order estimate of how the loss changes when the weight is set to zero.
+_BUILT_IN = (
+    Criterion("taylor", functions.taylor, needs="gradients"),
+    Criterion("taylor_activation", functions.taylor_activation, needs="gradients"),
+    Criterion("fisher", functions.fisher, needs="gradients"),
+    Criterion("l1", functions.l1),
+    Criterion("l2", functions.l2),
+    Criterion("fpgm", functions.fpgm),
+    Criterion("bn_scale", functions.bn_scale, requires="a batch normalisation with a scale (`gamma`)"),
+    Criterion("random", functions.random, needs="nothing"),
+)
+CRITERIA = {criterion.name: criterion for criterion in _BUILT_IN}
 
-    Source: Molchanov, Mallya, Tyree, Frosio, Kautz, "Importance Estimation for Neural Network Pruning", CVPR 2019,
-    equation 8, with the absolute value in the place of the square.
+
+def apoz(data, batch_size=32):
+    """Makes the criterion of how often a unit is not zero: one minus the average percentage of zeros (APoZ).
+
+    The data is run through the model in inference at each edit. What counts is what the next layers with weights read,
+    behind activations, pooling and sums; where nothing cuts to zero, every unit has the share 1. It ranks the units of
+    a layer, and says little of layers beside each other.
+
+    Args:
+        data: An array, or a list or dictionary of arrays if the model has several inputs. A few hundred examples do.
+        batch_size: How many examples are run at once. Defaults to 32.
+
+    Returns:
+        A `Criterion`.
+
+    Example:
+
+    ```python
+    cgap = cgap_keras.CGaP(60_000, 20_000, criterion=cgap_keras.saliency.apoz(x_train[:512]))
+    ```
     """
-    return ops.abs(weight * gradient)
+    return Criterion("apoz", functions.share_of_non_zeros, "activations", data=data, batch_size=batch_size)
 
 
-def l1(weight, gradient):
-    """`|w|`. Source: Li, Kadav, Durdanovic, Samet, Graf, "Pruning Filters for Efficient ConvNets", ICLR 2017."""
-    return ops.abs(weight)
+def register_criterion(criterion):
+    """Makes a criterion known by its name, so that it can be given as text wherever one is taken.
+
+    Args:
+        criterion: A `Criterion`. One of the same name that was registered before is replaced.
+
+    Returns:
+        The criterion.
+
+    Raises:
+        TypeError: If it is no `Criterion`.
+        ValueError: If its name is that of a built-in criterion.
+
+    Example:
+
+    ```python
+    def largest(slices):
+        return keras.ops.max(keras.ops.abs(slices.kernels[0]), axis=0) if slices.kernels else None
 
 
-def l2(weight, gradient):
-    """`w^2`, whose sum ranks units as their Euclidean norm does.
-
-    Source: He, Kang, Dong, Fu, Yang, "Soft Filter Pruning for Accelerating Deep Convolutional Neural Networks", IJCAI
-    2018.
+    cgap_keras.register_criterion(cgap_keras.Criterion("largest", largest))
+    cgap_keras.CGaP(capacity=60_000, target=20_000, criterion="largest")
+    ```
     """
-    return ops.square(weight)
-
-
-CRITERIA = {
-    criterion.name: criterion
-    for criterion in (
-        Criterion("taylor", taylor, needs_gradient=True),
-        Criterion("l1", l1, kernels_only=True),
-        Criterion("l2", l2, kernels_only=True),
-    )
-}
+    if not isinstance(criterion, Criterion):
+        raise TypeError(f"`criterion` must be a `cgap_keras.Criterion`. Received: criterion={criterion!r}")
+    if criterion.name in (built_in.name for built_in in _BUILT_IN):
+        raise ValueError(f"`name` must not be that of a built-in criterion. Received: name={criterion.name!r}")
+    CRITERIA[criterion.name] = criterion
+    return criterion
 
 
 def get(criterion):
@@ -70,5 +174,13 @@ def get(criterion):
     if isinstance(criterion, Criterion):
         return criterion
     if criterion not in CRITERIA:
-        raise ValueError(f"`criterion` must be one of {', '.join(CRITERIA)}. Received: criterion={criterion!r}")
+        raise ValueError(
+            f"`criterion` must be one of {', '.join(CRITERIA)}, `cgap_keras.saliency.apoz(data)`, or a "
+            f"`cgap_keras.Criterion` of your own. Received: criterion={criterion!r}"
+        )
     return CRITERIA[criterion]
+
+
+def _next_to(criterion):
+    """The name of a criterion that is worth trying instead."""
+    return "l1" if criterion.needs == "gradients" else "taylor"

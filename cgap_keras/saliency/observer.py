@@ -8,10 +8,11 @@ while the observer is attached, because that is the state which JAX's compiled s
 import functools
 
 import numpy as np
-from keras import Variable, ops
+from keras import KerasTensor, Variable, ops
 
 from cgap_keras.distribution import placement, sum_over_devices
-from cgap_keras.saliency.scoring import reduce_to_axis, score, scored_axes
+from cgap_keras.saliency.scoring import score
+from cgap_keras.saliency.slices import find_rows
 from cgap_keras.structure.groups import find_variables
 
 
@@ -22,6 +23,10 @@ class GradientObserver:
         model: A compiled model.
         groups: The channel groups to score.
         criterion: A `Criterion` that needs gradients.
+
+    Raises:
+        ValueError: If the criterion has nothing to look at in a group that is not frozen, because no layer of it is
+            trained, say.
 
     Example:
 
@@ -39,13 +44,14 @@ class GradientObserver:
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
         self._optimizer = _innermost(model.optimizer)
-        variables, trained = find_variables(model), {id(v) for v in model.trainable_variables}
-        # Axes along which the same units stand have one sum together.
-        rows = {}
-        for axis in scored_axes(groups, criterion):
-            if id(variables[axis.variable]) in trained:
-                rows.setdefault(axis.runs or axis.key, []).append((axis, variables[axis.variable]))
-        self._rows = list(rows.values())
+        trained = {id(variable) for variable in model.trainable_variables}
+        variables = {path: v for path, v in find_variables(model).items() if id(v) in trained}
+        # Layers along which the same units stand have one sum together.
+        self._rows = {}
+        for row in find_rows(groups, variables):
+            if _symbolic(criterion, row) is not None:
+                self._rows.setdefault(row.runs, []).append(row)
+        criterion.check_found(groups, self._rows)
         self._sums, self._own_variables = None, None
         self._hidden = {}
 
@@ -60,16 +66,16 @@ class GradientObserver:
         # On each device its own, which all hear the same.
         with placement(self._model):
             self._sums = [
-                Variable("zeros", (variable.shape[axis.axis],), "float32", trainable=False, name=f"saliency_{i}")
-                for i, ((axis, variable), *_) in enumerate(self._rows)
+                Variable("zeros", (row.size,), "float32", trainable=False, name=f"saliency_{i}")
+                for i, (row, *_) in enumerate(self._rows.values())
             ]
         # Another list in the place of the optimizer's own: TensorFlow tracks that one, and forbids to shorten it.
         self._own_variables = self._optimizer._variables
         vars(self._optimizer)["_variables"] = [*self._own_variables, *self._sums]
         # Under this name `surgery/slots.py` looks for what follows an edit as the optimizer's own slots do.
         vars(self._optimizer)["_added_slots"] = [
-            (variable, total, (axis.axis,))
-            for ((axis, variable), *_), total in zip(self._rows, self._sums, strict=True)
+            (row.members[0].variable, total, (row.members[0].axis,))
+            for (row, *_), total in zip(self._rows.values(), self._sums, strict=True)
         ]
         self._hide("apply", self._apply)
         self._hide("save_own_variables", self._without_sums(self._optimizer.save_own_variables))
@@ -96,8 +102,11 @@ class GradientObserver:
             groups: The model's channel groups as they are now. Defaults to those that the observer was made with, which
                 they are unless the model has been edited since.
         """
+        groups = groups or self._groups
+        runs = {axis.key: axis.runs for group in groups for axis in group.producers}
         sums = [np.asarray(ops.convert_to_numpy(variable.value)) for variable in self._sums]
-        return score(groups or self._groups, {row[0][0].key: x for row, x in zip(self._rows, sums, strict=True)})
+        pairs = [(row.key, x) for (row, *_), x in zip(self._rows.values(), sums, strict=True)]
+        return score(groups, [(runs[key], x) for key, x in pairs if key in runs])
 
     def _hide(self, name, replacement):
         self._hidden[name] = getattr(self._optimizer, name)
@@ -106,23 +115,21 @@ class GradientObserver:
     def _apply(self, gradients, trainable_variables=None):
         gradients = list(gradients)
         variables = self._optimizer._trainable_variables if trainable_variables is None else list(trainable_variables)
-        scored = {id(variable) for row in self._rows for _, variable in row}
+        scored = {id(x.variable) for rows in self._rows.values() for row in rows for x in row.members}
         pairs = [(g, v) for g, v in zip(gradients, variables, strict=True) if g is not None and id(v) in scored]
-        by_variable = {id(v): gradient for gradient, v in sum_over_devices(self._optimizer, pairs)}
-        for row, total in zip(self._rows, self._sums, strict=True):
+        by_variable = {id(v): _read(gradient) for gradient, v in sum_over_devices(self._optimizer, pairs)}
+        for rows, total in zip(self._rows.values(), self._sums, strict=True):
             # The sizes differ where training was interrupted, and the model edited since: nobody asks for these sums.
-            heard = [
-                self._contribution(variable, by_variable[id(variable)], axis.axis)
-                for axis, variable in row
-                if id(variable) in by_variable and tuple(total.shape) == (variable.shape[axis.axis],)
-            ]
-            if heard:
-                total.assign_add(functools.reduce(ops.add, heard))
+            if tuple(total.shape) == (rows[0].size,):
+                heard = [x for row in rows if (x := self._hear(row, by_variable)) is not None]
+                if heard:
+                    total.assign_add(functools.reduce(ops.add, heard))
         return self._hidden["apply"](gradients, trainable_variables)
 
-    def _contribution(self, variable, gradient, axis):
-        weight, gradient = (ops.cast(ops.convert_to_tensor(x), "float32") for x in (variable, gradient))
-        return reduce_to_axis(self._criterion.contribution(weight, gradient), axis)
+    def _hear(self, row, gradients):
+        """What the criterion says of one layer, if it has gradients in this step."""
+        is_heard = any(id(member.variable) in gradients for member in row.members)
+        return ops.cast(self._criterion(row.slices(_read, gradients)), "float32") if is_heard else None
 
     def _without_sums(self, method):
         """A method that sees the optimizer's own variables alone, so that a checkpoint fits an optimizer without us."""
@@ -136,6 +143,16 @@ class GradientObserver:
                 vars(self._optimizer)["_variables"] = everything
 
         return call
+
+
+def _read(value):
+    return ops.cast(ops.convert_to_tensor(value), "float32")
+
+
+def _symbolic(criterion, row):
+    """What the criterion makes of the shapes of a layer: whether it looks at it is known before training."""
+    symbols = {id(x.variable): KerasTensor(x.variable.shape, "float32") for x in row.members}
+    return criterion(row.slices(lambda variable: symbols[id(variable)], symbols))
 
 
 def _innermost(optimizer):

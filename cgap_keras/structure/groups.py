@@ -6,7 +6,7 @@ import numpy as np
 
 from cgap_keras.structure import rules  # noqa: F401  (fills the table of rules)
 from cgap_keras.structure.graph import trace
-from cgap_keras.structure.labelling import label_graph
+from cgap_keras.structure.labelling import label_tensors
 from cgap_keras.structure.layout import FIXED, Run, parse_runs, resize_runs
 from cgap_keras.structure.tracer import Tracer, fixed_labels
 
@@ -118,7 +118,7 @@ def find_groups(model):
 
 def groups_of(graph):
     """The channel groups of a traced model, see `find_groups`."""
-    tracer = _trace_labels(graph)
+    tracer, _ = _trace_labels(graph)
     classes = _Classes(tracer)
     drafts = [_Draft(size) for size in classes.sizes]
     for root, reason in tracer.units.reasons().items():
@@ -131,6 +131,22 @@ def groups_of(graph):
     inexact = {int(classes.group_of[root]) for root in tracer.units.inexact()}
     names = _unique([draft.axes[0].layer for draft in drafts])
     return tuple(draft.finish(names[i], i, i not in inexact) for i, draft in enumerate(drafts))
+
+
+def units_in_tensors(graph, edges):
+    """Which units stand where in some tensors of a traced model.
+
+    Args:
+        graph: The `Graph`.
+        edges: Some of its edges.
+
+    Returns:
+        `{edge key: (shape, runs)}`: the shape of the tensor's labels, which has a 1 for each axis along which nothing
+        changes, and the runs of groups along the labels laid out flat, `None` where the units stand in no order.
+    """
+    tracer, labels = _trace_labels(graph)
+    classes = _Classes(tracer)
+    return {edge.key: (labels[edge.key].shape, classes.read(labels[edge.key].ravel()).runs) for edge in edges}
 
 
 def find_variables(model):
@@ -167,10 +183,10 @@ def _free_path(path, taken):
 
 def _trace_labels(graph):
     tracer = Tracer()
-    outputs = label_graph(graph, [fixed_labels(len(edge.shape)) for edge in graph.inputs], tracer)
-    for labels in outputs:
-        tracer.units.freeze(labels, "it is an output of the model, whose width is the user's.")
-    return tracer
+    labels = label_tensors(graph, [fixed_labels(len(edge.shape)) for edge in graph.inputs], tracer)
+    for edge in graph.outputs:
+        tracer.units.freeze(labels[edge.key], "it is an output of the model, whose width is the user's.")
+    return tracer, labels
 
 
 @dataclasses.dataclass(frozen=True)

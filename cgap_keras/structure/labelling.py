@@ -23,11 +23,17 @@ def label_graph(graph, inputs, tracer):
     Returns:
         The labels of its outputs, a list.
     """
+    labels = label_tensors(graph, inputs, tracer)
+    return [labels[edge.key] for edge in graph.outputs]
+
+
+def label_tensors(graph, inputs, tracer):
+    """The labels of every tensor of a graph, `{edge key: labels}`; the arguments are those of `label_graph`."""
     labels = {edge.key: x for edge, x in zip(graph.inputs, inputs, strict=True)}
     for call in graph.calls:
         outputs = apply_rule(call, [labels[edge.key] for edge in call.inputs], tracer)
         labels.update((edge.key, x) for edge, x in zip(call.outputs, outputs, strict=True))
-    return [labels[edge.key] for edge in graph.outputs]
+    return labels
 
 
 def apply_rule(call, labels, tracer):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from keras import callbacks, layers, optimizers
 
-from cgap_keras import BackupAndRestore, CGaP, apply, cost
+from cgap_keras import BackupAndRestore, CGaP, Plateau, Pruning, Steps, apply, cost
 from cgap_keras.callbacks.backup.file import BackupFile
 from tests.callbacks.test_cgap import data, free_widths, network
 from tests.models import values_of
@@ -114,6 +114,27 @@ def test_goes_on_across_edits(tmp_path):
     interrupted(lambda watch: run(watch, BackupAndRestore(tmp_path, save_freq=2)), 1, 2)
     again = run(Interrupt(), BackupAndRestore(tmp_path, save_freq=2))
     assert again == run(Interrupt()) and [edit["kind"] for edit in again[1]] == ["grow", "prune"]
+
+
+@compiles_often
+@pytest.mark.parametrize(
+    ("every", "at", "length"),
+    [
+        pytest.param(Steps(3), (0, 3), {"epochs": 2}, id="when an edit is due"),
+        pytest.param(Plateau("loss", 1, min_delta=1e9), (3, 1), {"epochs": 5, "examples": 8}, id="on a plateau"),
+    ],
+)
+def test_whenever_edits_come(tmp_path, every, at, length):
+    def run(watch, *backup):
+        keras.utils.set_random_seed(0)
+        model, pruning = small(units=12), Pruning(30, steps=2, round_to=1, every=every)
+        fit(model, watch, *backup, pruning, **length)
+        edits = [edit.to_dict() | {"seconds": 0} for edit in pruning.history]
+        return everything(model), edits, watch.seen, pruning.finished
+
+    interrupted(lambda watch: run(watch, BackupAndRestore(tmp_path, save_freq=1)), *at)
+    again = run(Interrupt(), BackupAndRestore(tmp_path, save_freq=1))
+    assert again == run(Interrupt()) and len(again[1]) == 2
 
 
 @compiles_often

@@ -5,6 +5,7 @@ import sys
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.eager import context
 
 import cgap_keras
 from tests.distribution import training
@@ -72,7 +73,20 @@ def refusals(strategy):
     return [
         message_of(lambda: model.fit(x, y, batch_size=size, verbose=0, callbacks=[cgap_keras.CGaP(160, 90)])),
         message_of(lambda: cgap_keras.apply(model, reversal(model))),
+        message_in_a_cluster(),
     ]
+
+
+def message_in_a_cluster():
+    """What `CGaP` says where the strategy has joined two machines, which does not reach the begin of training."""
+    cluster = tf.train.ClusterSpec({"worker": ["127.0.0.1:1", "127.0.0.1:2"]}).as_cluster_def()
+    known = context.context()
+    before = known._collective_ops_server_def
+    known._collective_ops_server_def = tf.train.ServerDef(cluster=cluster, job_name="worker", task_index=0)
+    try:
+        return message_of(lambda: cgap_keras.CGaP(160, 90))
+    finally:
+        known._collective_ops_server_def = before
 
 
 def message_of(call):

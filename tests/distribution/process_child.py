@@ -22,7 +22,11 @@ def main(address, processes, number, path):
 def train_apart(model, number, processes):
     """Everything at odds in which processes can be: scores, seeds, plans, values of other lengths."""
     weigh = keras.ops.abs if number == 0 else lambda weight: 1 / keras.ops.abs(weight)
-    criterion = Criterion("own", lambda weight, gradient: weigh(weight))
+
+    def own(slices):
+        return keras.ops.sum(weigh(slices.kernels[0]), axis=0) if slices.kernels else None
+
+    criterion = Criterion("own", own)
     cgap = training.train(model, number, processes, epochs=2, seed=None, criterion=criterion)
     sizes = {group.name: group.size for group in cgap_keras.find_groups(model)}
     cgap_keras.apply(model, {"hidden": range(sizes["hidden"] - number)}, noise=0.5, seed=number)

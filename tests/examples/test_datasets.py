@@ -137,3 +137,36 @@ def test_set_without_a_test_split_is_refused(tfds, tfds_data_dir, monkeypatch):
     monkeypatch.setattr(tfds, "builder", lambda name, data_dir: builder)
     with pytest.raises(ValueError, match=r"splits train and test, and mnist has \['train'\]"):
         datasets.load("mnist", data_dir=tfds_data_dir)
+
+
+def save(path, **changes):
+    x, y = np.arange(40, dtype="uint8").reshape(10, 2, 2), np.arange(10) % 3
+    np.savez(path, **{"x_train": x, "y_train": y[:, None], "x_test": x[:4], "y_test": y[:4], **changes})
+    return str(path)
+
+
+def test_npz_file_is_read_as_it_is_stored(tmp_path):
+    data = datasets.read(save(tmp_path / "mine.npz"), limit=8, validation=0.34)
+    assert (data.name, data.num_classes, data.input_shape, data.x_train.dtype) == ("mine", 3, (2, 2, 1), np.uint8)
+    assert (len(data.x_train), len(data.x_val), len(data.x_test)) == (5, 3, 4)
+    # An image begins with four times its number, and its label is that number's remainder.
+    for part in PARTS:
+        np.testing.assert_array_equal(getattr(data, f"x_{part}")[:, 0, 0, 0] // 4 % 3, getattr(data, f"y_{part}"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"x_test": np.zeros((4, 3, 3))}, "all of one size. Received: name="),
+        ({"y_train": np.zeros(9, int)}, "labels of the file must be whole numbers, one an image"),
+        ({"y_train": np.zeros(10)}, "labels of the file must be whole numbers, one an image"),
+    ],
+)
+def test_npz_file_that_does_not_fit_is_refused(changes, words, tmp_path):
+    with pytest.raises(ValueError, match=words):
+        datasets.read(save(tmp_path / "mine.npz", **changes))
+
+
+def test_npz_file_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="`name` must be the path of an .npz file with the arrays x_train"):
+        datasets.read(str(tmp_path / "nothing.npz"))

@@ -1,4 +1,4 @@
-"""`WidthCost`: what a model would cost, against the cost of the model that is then built."""
+"""What a model would cost: `WidthCost` against the model that is then built, and functions of the user's."""
 
 import keras
 import numpy as np
@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 from cgap_keras import cost, find_groups, rebuild
-from cgap_keras.policy import WidthCost
+from cgap_keras.policy import Budget, GrowthPolicy, PruningPolicy, WidthCost
 from tests.graphs import MODELS, Reverse
 from tests.models import build
 
@@ -71,3 +71,49 @@ def test_an_unknown_currency_is_refused():
     model = build("chain")
     with pytest.raises(ValueError, match="params, macs. Received: currency='flops'"):
         WidthCost(model, find_groups(model), "flops")
+
+
+class Counting:
+    """The parameters of a model, as a user would count them, and how often they were asked for."""
+
+    calls = 0
+
+    def __call__(self, model):
+        self.calls += 1
+        return sum(int(np.prod(v.shape)) for v in model.trainable_variables)
+
+
+@pytest.mark.parametrize("name", ["chain", "residual"])
+def test_a_function_of_the_users_chooses_as_the_closed_form_does(name):
+    model, rng, count = build(name), np.random.default_rng(0), Counting()
+    groups = [g for g in find_groups(model) if not g.frozen]
+    scores, now = {g.name: rng.uniform(0.1, 1, g.size) for g in groups}, cost(model).params
+    for policy, amount in ((GrowthPolicy, 2 * now), (GrowthPolicy, now + now // 3), (PruningPolicy, now // 2)):
+        plans = []
+        for budget in (Budget(amount, count), Budget(amount)):
+            count.calls = 0
+            costs, chosen = budget.cost_of(model, groups), policy(budget, per_cost=True)
+            chosen.check(groups, costs)
+            plans.append(chosen.propose(groups, scores, costs))
+            # A search by halves, what one more unit of each group costs, and the ends.
+            units = sum(g.size for g in groups)
+            assert count.calls <= np.ceil(np.log2(units)) + len(groups) + 4 and (count.calls > 0) == (
+                budget.currency is count
+            )
+        assert plans[0] == plans[1] and plans[0][0]
+
+
+def test_a_function_is_asked_once_for_the_same_widths():
+    model, count = build("chain"), Counting()
+    width_cost = Budget(1, count).cost_of(model, [g for g in find_groups(model) if not g.frozen])
+    assert width_cost() == width_cost({"conv_a": 4}) == count(model)
+    assert width_cost({"conv_a": 5}) == width_cost({"conv_a": 5, "conv_b": 5}) and count.calls == 3
+
+
+@pytest.mark.parametrize(
+    ("function", "kind"), [(lambda model: float("nan"), ValueError), (lambda model: None, TypeError)]
+)
+def test_a_function_that_returns_no_number_is_refused(function, kind):
+    model = build("chain")
+    with pytest.raises(kind):
+        GrowthPolicy(Budget(9, function)).check((), Budget(9, function).cost_of(model, ()))

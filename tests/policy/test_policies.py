@@ -1,13 +1,18 @@
 """Growth and pruning: how many units, which, until what."""
 
+import keras
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from keras import layers
 
 from cgap_keras import apply, cost, find_groups
-from cgap_keras.policy import GrowthPolicy, PruningPolicy, WidthCost
-from cgap_keras.policy.selection import count_by_group, longest_prefix, normalize
+from cgap_keras.policy import Budget, GrowthPolicy, PruningPolicy, WidthCost
+from cgap_keras.policy.lattice import aligned_below, is_aligned
+from cgap_keras.policy.ranking import normalized
+from cgap_keras.policy.schedules import SCHEDULES
+from cgap_keras.policy.selection import longest_prefix
 from tests.models import build
 
 pytestmark = pytest.mark.usefixtures("quick_weights")
@@ -41,7 +46,7 @@ def test_growth_keeps_within_capacity_and_adds_the_best(prepared, name, seed, ro
     plan, finished = GrowthPolicy(capacity, rate).propose(groups, scores, width_cost)
     if plan is None:
         # Not even the best unit of all fits.
-        ranked = normalize(scores)
+        ranked = normalized(scores)
         best = max(groups, key=lambda g: ranked[g.name].max())
         assert finished and width_cost({best.name: best.size + 1}) > capacity
         return
@@ -61,18 +66,24 @@ def test_growth_keeps_within_capacity_and_adds_the_best(prepared, name, seed, ro
 
 @settings(max_examples=60)
 @given(
-    name=names, seed=seeds, share=st.floats(0.05, 1.2), steps=st.integers(1, 4), floor=st.sampled_from((0.0, 0.25, 0.5))
+    name=names,
+    seed=seeds,
+    share=st.floats(0.25, 1.2),
+    steps=st.integers(1, 4),
+    floor=st.sampled_from((0.0, 0.25, 0.5)),
+    schedule=st.sampled_from(sorted(SCHEDULES)),
 )
-def test_pruning_removes_the_worst_and_no_more_than_it_has_to(prepared, name, seed, share, steps, floor):
+def test_pruning_removes_the_worst_and_no_more_than_it_has_to(prepared, name, seed, share, steps, floor, schedule):
     groups, width_cost = prepared[name]
-    scores, target = random_scores(groups, seed), max(1, int(width_cost() * share))
-    plan, finished = PruningPolicy(target, steps, floor).propose(groups, scores, width_cost)
+    scores, target = random_scores(groups, seed), max(least_cost(groups, width_cost), int(width_cost() * share))
+    policy = PruningPolicy(target, steps, schedule, round_to=1, floor=floor)
+    plan, finished = policy.propose(groups, scores, width_cost)
     now = width_cost()
     if plan is None:
-        assert finished and (now <= target or all(g.size == max(1, np.ceil(floor * g.size)) for g in groups))
+        assert finished and now <= target
         return
     assert now > target
-    kept, ranked = {g.name: set(range(g.size)) for g in groups}, normalize(scores)
+    kept, ranked = {g.name: set(range(g.size)) for g in groups}, normalized(scores)
     for name_, index in plan.items():
         assert list(index) == sorted(set(index)) and len(index) >= 1
         kept[name_] = set(index)
@@ -85,9 +96,23 @@ def test_pruning_removes_the_worst_and_no_more_than_it_has_to(prepared, name, se
     after = width_cost({n: len(x) for n, x in kept.items()})
     assert finished == (after <= target)
     # With one unit less removed, the step would miss its goal.
-    goal = max(target, now * (target / now) ** (1 / steps))
     _, last = max(removed)
-    assert width_cost({n: len(x) + (n == last) for n, x in kept.items()}) > goal
+    assert width_cost({n: len(x) + (n == last) for n, x in kept.items()}) > max(
+        target, goal(now, target, steps)[schedule]
+    )
+
+
+def least_cost(groups, width_cost):
+    return width_cost({g.name: 1 for g in groups})
+
+
+def goal(now, target, steps):
+    """What is left after the first step, by the definition of each schedule."""
+    return {
+        "exponential": now * (target / now) ** (1 / steps),
+        "linear": now - (now - target) / steps,
+        "polynomial": target + (now - target) * (1 - 1 / steps) ** 3,
+    }
 
 
 @pytest.mark.parametrize("name", ["chain", "residual", "concat"])
@@ -98,7 +123,7 @@ def test_pruning_reaches_its_target_in_the_steps_it_has(name):
     finished = False
     while not finished:
         groups = free_groups(model)
-        policy = PruningPolicy(target, steps)
+        policy = PruningPolicy(target, steps, round_to=1)
         plan, finished = policy.propose(groups, random_scores(groups, edits), WidthCost(model, groups), edits)
         apply(model, plan)
         edits += 1
@@ -121,19 +146,86 @@ def test_growth_reaches_its_capacity():
     assert sizes == sorted(sizes) and 0.8 * capacity < sizes[-1] <= capacity
 
 
+@pytest.mark.parametrize("floor", [0.0, 0.25, 0.9])
 @pytest.mark.parametrize("name", ["chain", "residual", "tied_twice"])
-def test_a_unit_always_remains(name):
-    model = build(name)
-    for edits in range(12):
+def test_down_to_a_unit_of_each_group_and_no_further(name, floor):
+    model, finished, edits = build(name), False, 0
+    target = least_cost(free_groups(model), WidthCost(model, free_groups(model)))
+    while not finished:
         groups = free_groups(model)
-        plan, finished = PruningPolicy(1, 1, floor=0.0).propose(
-            groups, random_scores(groups, edits), WidthCost(model, groups), edits
-        )
-        if plan is None:
-            break
+        policy = PruningPolicy(target, 1, floor=floor)
+        plan, finished = policy.propose(groups, random_scores(groups, edits), WidthCost(model, groups), edits)
         apply(model, plan)
-        assert not finished
-    assert finished and {g.size for g in find_groups(model) if g.name != "out"} == {1}
+        edits += 1
+    groups = free_groups(model)
+    assert {g.size for g in find_groups(model) if g.name != "out"} == {1} and cost(model).params == target
+    for ask in (
+        PruningPolicy(target - 1).check,
+        lambda *x: PruningPolicy(target - 1).propose(x[0], random_scores(x[0], 0), x[1]),
+    ):
+        with pytest.raises(ValueError, match=f"costs {target}. Received: target={target - 1}"):
+            ask(groups, WidthCost(model, groups))
+    PruningPolicy(target).check(groups, WidthCost(model, groups))
+
+
+@given(width=st.integers(1, 300), exponent=st.integers(0, 5))
+def test_widths_that_may_be_kept(width, exponent):
+    round_to = 2**exponent
+    below = aligned_below(width, round_to)
+    assert below == [w for w in reversed(range(1, width)) if is_aligned(w, round_to)]
+    if width > 1:
+        # Never further than a quarter away, and any width of a small group.
+        assert below[0] >= 0.75 * width - 1e-9 or below[0] == width - 1
+        assert below[-1] == 1 and set(range(1, min(width, 8))) <= set(below)
+    assert is_aligned(width, 1) and is_aligned(width, 8) == (width % multiple_for_eight(width) == 0)
+    assert is_aligned(4 * round_to * width, round_to)
+
+
+def multiple_for_eight(width):
+    """What `round_to=8` means, in words: multiples of 8 from 32 on, of 4 from 16, of 2 from 8."""
+    return 8 if width >= 32 else 4 if width >= 16 else 2 if width >= 8 else 1
+
+
+@pytest.fixture(scope="module")
+def wide():
+    """Groups of widths on the lattice and off it."""
+    x = vector = keras.Input((3,))
+    for width in (41, 20, 11, 64, 5):
+        x = layers.Dense(width, name=f"dense_{width}", kernel_initializer="zeros")(x)
+    model = keras.Model(vector, layers.Dense(2, name="out")(x))
+    return free_groups(model), WidthCost(model, free_groups(model))
+
+
+@settings(max_examples=40)
+@given(seed=seeds, share=st.floats(0.05, 1.0), steps=st.integers(1, 3), exponent=st.integers(0, 4))
+def test_pruning_keeps_widths_on_the_lattice(wide, seed, share, steps, exponent):
+    groups, width_cost = wide
+    scores, target, round_to = random_scores(groups, seed), int(width_cost() * share), 2**exponent
+    policy = PruningPolicy(target, steps, round_to=round_to, scope="local")
+    plan, finished = policy.propose(groups, scores, width_cost)
+    if plan is None:
+        assert width_cost() <= target
+        return
+    widths = {g.name: len(plan.get(g.name, range(g.size))) for g in groups}
+    for group in groups:
+        assert is_aligned(widths[group.name], round_to) and widths[group.name] >= 0.25 * group.size
+        kept = set(plan.get(group.name, range(group.size)))
+        assert kept == set(np.argsort(-scores[group.name])[: len(kept)].tolist())
+    assert finished == (width_cost(widths) <= target)
+
+
+def test_chunks_are_ranked_by_what_their_units_are_worth_on_average():
+    vector = keras.Input((3,))
+    x = layers.Dense(10, name="a")(vector)
+    model = keras.Model(vector, layers.Dense(2, name="out")(layers.Dense(10, name="b")(x)))
+    groups = free_groups(model)
+    # The worst unit stands beside a good one: together they are worth more than the two that are equal.
+    scores = {"a": np.array([0.0] + 9 * [9.0]), "b": np.array(2 * [4.0] + 8 * [9.0])}
+    width_cost = WidthCost(model, groups)
+    for round_to, name in ((1, "a"), (8, "b")):
+        policy = PruningPolicy(width_cost() - 1, 1, round_to=round_to, normalize="none")
+        plan, finished = policy.propose(groups, scores, width_cost)
+        assert set(plan) == {name} and finished
 
 
 def test_dead_groups_and_equal_scores_are_no_obstacle():
@@ -146,32 +238,32 @@ def test_dead_groups_and_equal_scores_are_no_obstacle():
     assert plan and all(0 < len(i) for i in plan.values())
 
 
-def test_scores_are_compared_as_multiples_of_their_groups_mean():
-    scores = {"a": np.array([1.0, 3.0]), "b": np.array([10.0, 10.0, 40.0]), "dead": np.zeros(3)}
-    normal = normalize(scores)
-    assert np.array_equal(normal["a"], [0.5, 1.5]) and np.array_equal(normal["b"], [0.5, 0.5, 2.0])
-    assert np.array_equal(normal["dead"], np.ones(3)) and np.array_equal(scores["a"], [1.0, 3.0])
-
-
 @given(st.lists(st.booleans(), max_size=20).map(lambda x: sorted(x, reverse=True)))
 def test_longest_prefix(fits):
     assert longest_prefix(fits, lambda count: all(fits[:count])) == sum(fits)
-
-
-def test_counting():
-    assert count_by_group([("a", 0), ("b", 1), ("a", 2)]) == {"a": 2, "b": 1}
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda: GrowthPolicy(0), "`capacity`.*capacity=0"),
-        (lambda: GrowthPolicy(10, 0.0), "`growth_rate`.*growth_rate=0.0"),
-        (lambda: GrowthPolicy(10, 1.5), "`growth_rate`.*growth_rate=1.5"),
+        (lambda: GrowthPolicy(10, 0.0), "`growth_rate`.*rate=0.0"),
+        (lambda: GrowthPolicy(10, 1.5), "`growth_rate`.*rate=1.5"),
         (lambda: PruningPolicy(0), "`target`.*target=0"),
-        (lambda: PruningPolicy(10, 0), "`prune_steps`.*prune_steps=0"),
-        (lambda: PruningPolicy(10, 1, 1.0), "`floor`.*floor=1.0"),
-        (lambda: PruningPolicy(10, 1, -0.1), "`floor`.*floor=-0.1"),
+        (lambda: PruningPolicy(10, 0), "`prune_steps`.*steps=0"),
+        (lambda: GrowthPolicy(10, new_units="random"), "`new_units`.*new_units='random'"),
+        (lambda: GrowthPolicy(10, noise=-1), "`noise`.*noise=-1"),
+        (lambda: GrowthPolicy(10, scope="layer"), "`scope`.*global, local, isomorphic.*scope='layer'"),
+        (lambda: PruningPolicy(10, normalize="sum"), "`normalize`.*mean, max, l2, none.*normalize='sum'"),
+        (lambda: PruningPolicy(10, schedule="cubic"), "`schedule`.*schedule='cubic'"),
+        (lambda: PruningPolicy(10, round_to=6), "`round_to`.*round_to=6"),
+        (lambda: PruningPolicy(10, round_to=0), "`round_to`.*round_to=0"),
+        (lambda: PruningPolicy(10, floor=1.0), "`floor`.*floor=1.0"),
+        (lambda: PruningPolicy(10, floor=-0.1), "`floor`.*floor=-0.1"),
+        (lambda: PruningPolicy("10"), "`target`.*target='10'"),
+        (lambda: Budget(-1), "`amount`.*amount=-1"),
+        (lambda: Budget(True), "`amount`.*amount=True"),
+        (lambda: Budget(1, "flops"), "`currency`.*params, macs, or a function.*currency='flops'"),
     ],
 )
 def test_arguments_out_of_range_are_refused(make, message):

@@ -143,9 +143,11 @@ def compiled_like(model):
     return optimizer
 
 
-def test_what_is_not_trained_is_not_scored():
-    model, (x, y), observe = linear_network(), data(), Observe()
+def test_a_group_in_which_nothing_is_trained_is_refused():
+    model = linear_network()
     model.get_layer("hidden").trainable = False
     model.compile(optimizers.SGD(RATE), loss="mse")
-    model.fit(x, y, batch_size=EXAMPLES, verbose=0, callbacks=[observe])
-    assert np.all(observe.scores["hidden"] == 0) and np.all(observe.scores["out"] > 0)
+    with pytest.raises(
+        ValueError, match="'taylor' requires a layer that is trained.*none: hidden. .*criterion='taylor'"
+    ):
+        GradientObserver(model, find_groups(model), CRITERIA["taylor"])

@@ -1,0 +1,145 @@
+"""The ways to come to a compact network that an experiment compares.
+
+Each is a function of a `Task` that returns the network to begin with, and the callback that edits it or `None`.
+"""
+
+import dataclasses
+import json
+import math
+import pathlib
+from collections.abc import Callable
+
+import keras
+
+import cgap_keras
+from cgap_keras.policy import WidthCost
+from cgap_keras.zoo.blocks import scaled
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What a method is asked to do.
+
+    Attributes:
+        settings: The settings of the run, `{name: value}`.
+        build: A function of `width` that makes the network with new weights.
+        steps: Training steps of the whole run.
+    """
+
+    settings: dict
+    build: Callable
+    steps: int
+
+    def __getitem__(self, name):
+        """A setting."""
+        return self.settings[name]
+
+    def dense_cost(self):
+        """What the dense network costs, in the run's currency."""
+        return getattr(cgap_keras.cost(self.build(width=1.0)), self["currency"])
+
+
+def free_groups(network):
+    """The channel groups that can be resized, a list."""
+    return [group for group in cgap_keras.find_groups(network) if not group.frozen]
+
+
+def dense(task):
+    """The network at its full width."""
+    return task.build(width=1.0), None
+
+
+def narrow(task):
+    """The network with all layers made narrower by the same share, down to the target."""
+    full = task.build(width=1.0)
+    groups = free_groups(full)
+    cost_at = WidthCost(full, groups, task["currency"])
+    target = task["target"] * cost_at()
+    # By bisection: the cost does not fall as the width rises.
+    low, high = 0.0, 1.0
+    for _ in range(30):
+        middle = (low + high) / 2
+        fits = cost_at({group.name: scaled(group.size, middle) for group in groups}) <= target
+        low, high = (middle, high) if fits else (low, middle)
+    if not low:
+        raise ValueError(
+            "--target must leave at least one unit a layer, which cost "
+            f"{cost_at({group.name: 1 for group in groups}) / cost_at():.3f} of the dense network. "
+            f"Received: --target={task['target']}"
+        )
+    return task.build(width=low), None
+
+
+def retrain(task):
+    """The structure of another run, with new weights."""
+    path = pathlib.Path(task["structure"])
+    found = keras.models.load_model(path, compile=False) if path.suffix == ".keras" else _with_widths(task, path)
+    # A clone has the widths, and weights of its own.
+    return keras.models.clone_model(found), None
+
+
+def _with_widths(task, path):
+    row = json.loads(path.read_text())
+    if row["model"] != task["model"]:
+        raise ValueError(
+            "--structure must be a row of the same network. "
+            f"Received: --structure={path} of {row['model']}, --model={task['model']}"
+        )
+    full = task.build(width=1.0)
+    sizes = {group.name: group.size for group in free_groups(full)}
+    changed = {name: units for name, units in row["widths"].items() if units != sizes[name]}
+    # The weights are drawn anew, so it does not matter which units are taken.
+    plan = {name: [unit % sizes[name] for unit in range(units)] for name, units in changed.items()}
+    return cgap_keras.rebuild(full, cgap_keras.Plan(plan))
+
+
+def prune(task):
+    """The network at its full width, pruned while it trains."""
+    target = cgap_keras.Budget(task["target"] * task.dense_cost(), task["currency"])
+    pruning = cgap_keras.Pruning(
+        target,
+        task["prune_steps"],
+        every=_spacing(task, task["prune_steps"]),
+        criterion=task["criterion"],
+        seed=task["seed"],
+    )
+    return task.build(width=1.0), pruning
+
+
+def cgap(task):
+    """A narrow seed, grown and pruned while it trains."""
+    whole, seed = task.dense_cost(), task.build(width=task["seed_width"])
+    capacity, target = (
+        cgap_keras.Budget(share * whole, task["currency"]) for share in (task["capacity"], task["target"])
+    )
+    growths = _count_growths(seed, capacity, task["growth_rate"])
+    every = _spacing(task, growths + task["prune_steps"])
+    return seed, cgap_keras.CGaP(
+        capacity, target, task["growth_rate"], task["prune_steps"], every, task["criterion"], seed=task["seed"]
+    )
+
+
+def _count_growths(network, capacity, rate):
+    """How many edits it takes to grow to a capacity, where each group grows by the same share."""
+    groups = free_groups(network)
+    cost_at, widths = WidthCost(network, groups, capacity.currency), {group.name: group.size for group in groups}
+    count = 0
+    while cost_at(widths) < capacity.amount:
+        widths, count = {name: units + math.ceil(rate * units) for name, units in widths.items()}, count + 1
+    return count
+
+
+def _spacing(task, edits):
+    """The steps between edits, so that the last of them leaves the rest of the run for fine-tuning."""
+    if task["every"] is not None:
+        return task["every"]
+    steps = int((1 - task["fine_tune"]) * task.steps) // edits
+    if not steps:
+        raise ValueError(
+            f"The run is too short: {edits} edits have to fit into the steps before fine-tuning. Raise --epochs, or "
+            f"lower --fine_tune. Received: {task.steps} steps, --fine_tune={task['fine_tune']}"
+        )
+    return cgap_keras.Steps(steps)
+
+
+METHODS = {function.__name__: function for function in (dense, narrow, retrain, prune, cgap)}
