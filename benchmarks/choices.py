@@ -1,7 +1,8 @@
 """What the defaults of the method rest on: one option of CGaP varied at a time, over tasks and seeds.
 
-    TF_ENABLE_ONEDNN_OPTS=0 python benchmarks/choices.py --data_dir=...
+    KERAS_BACKEND=torch OMP_NUM_THREADS=1 python benchmarks/choices.py --mnist=mnist.npz
 
+PyTorch, because it has not to trace anything anew after an edit, on one thread, so that several can run side by side.
 Every run grows and prunes a network to the same budget and is judged on images held out of the training data; no test
 image is looked at. Writes `benchmarks/results/choices.json`, going on with what is missing there, and the tables of
 `docs/choices.md` from it.
@@ -28,6 +29,7 @@ from examples import datasets
 
 ROOT = pathlib.Path(__file__).parents[1]
 RESULT, PAGE = ROOT / "benchmarks" / "results" / "choices.json", ROOT / "docs" / "choices.md"
+COMMAND = "KERAS_BACKEND=torch OMP_NUM_THREADS=1 python benchmarks/choices.py --mnist=mnist.npz"
 KEYS = ("task", "option", "value", "seed")
 
 
@@ -66,21 +68,20 @@ TASKS = {
 }
 # What each option may be. The defaults are among them; their runs are shared by all options.
 OPTIONS = {
+    "both.normalize": ("mean", "max", "l2", "none"),
+    "both.scope": ("global", "local", "isomorphic"),
+    "both.per_cost": (False, True),
     "criterion": tuple(CRITERIA),
     "growth.rate": (0.25, 0.5, 1.0),
     "growth.new_units": ("split", "zero", "cgap"),
     "growth.noise": (0.0, 0.1, 0.5, 1.0),
-    "growth.per_cost": (False, True),
     "pruning.steps": (1, 3, 5, 8),
     "pruning.schedule": ("exponential", "linear", "polynomial"),
-    "pruning.scope": ("global", "local", "isomorphic"),
-    "pruning.normalize": ("mean", "max", "l2", "none"),
-    "pruning.per_cost": (False, True),
     "pruning.round_to": (1, 8),
     "pruning.floor": (0.0, 0.25, 0.5),
 }
 
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder with prepared TFDS data sets.")
+_MNIST = flags.DEFINE_string("mnist", "mnist", "MNIST, as examples/train.py takes a data set.")
 _TASKS = flags.DEFINE_list("tasks", list(TASKS), "Which tasks.")
 _OPTIONS = flags.DEFINE_list("options", list(OPTIONS), "Which options.")
 _SEEDS = flags.DEFINE_integer("seeds", 4, "How many seeds.", 1)
@@ -89,9 +90,9 @@ _SEEDS = flags.DEFINE_integer("seeds", 4, "How many seeds.", 1)
 def main(argv):
     del argv
     result = {
-        "command": "TF_ENABLE_ONEDNN_OPTS=0 python benchmarks/choices.py",
+        "command": COMMAND,
         "environment": {"python": platform.python_version(), "backend": keras.backend.backend()}
-        | {name: importlib.metadata.version(name) for name in ("keras", "tensorflow")},
+        | {name: importlib.metadata.version(name) for name in ("keras", keras.backend.backend())},
         "tasks": {name: dataclasses.asdict(task) for name, task in TASKS.items()},
         "runs": json.loads(RESULT.read_text())["runs"] if RESULT.exists() else [],
     }
@@ -118,7 +119,7 @@ def default(option):
     """The value that an option has where nothing is said."""
     holder, _, field = option.rpartition(".")
     if holder:
-        return getattr({"growth": GrowthPolicy(1), "pruning": PruningPolicy(1)}[holder], field)
+        return getattr(GrowthPolicy(1) if holder == "growth" else PruningPolicy(1), field)
     return "taylor"
 
 
@@ -126,7 +127,8 @@ def train(task, option, value, seed):
     """One run: accuracy on the images held out, and what the network has become."""
     task = TASKS[task]
     # The seed of the split stays, so that no test image of other experiments comes into this one.
-    data = datasets.load(task.dataset, _DATA_DIR.value, limit=task.limit, validation=task.validation)
+    name = _MNIST.value if task.dataset == "mnist" else task.dataset
+    data = datasets.load(name, limit=task.limit, validation=task.validation)
     keras.utils.set_random_seed(seed)
     shape = {"input_shape": data.input_shape, "num_classes": data.num_classes}
     build = cgap_keras.zoo.get(task.network)
@@ -152,15 +154,18 @@ def editor(task, dense, option, value, seed):
     settings = {"growth": {"capacity": round(task.capacity * dense)}, "pruning": {"target": round(task.target * dense)}}
     own = {"every": task.every, "seed": seed}
     holder, _, field = option.rpartition(".")
-    if option != "defaults":
-        settings.get(holder, own)[field] = value
+    for part in {"": [own], "both": settings.values()}.get(holder, [settings.get(holder)]):
+        if option != "defaults":
+            part[field] = value
     phases = (GrowthPolicy(**settings["growth"]), PruningPolicy(**settings["pruning"]))
     return cgap_keras.StructureCallback(phases, **own)
 
 
 def page(runs):
     """The tables as a document."""
-    return PAGE_TEXT.format(tables="\n\n".join(f"## `{option}`\n\n{table(option, runs)}" for option in OPTIONS))
+    return PAGE_TEXT.format(
+        command=COMMAND, tables="\n\n".join(f"## `{option}`\n\n{table(option, runs)}" for option in OPTIONS)
+    )
 
 
 def table(option, runs):
@@ -200,7 +205,7 @@ of the training data, means over seeds. Behind each the difference to the defaul
 error: what is smaller than twice that says nothing. Tasks, seeds, widths and single runs are in
 `benchmarks/results/choices.json`; made by
 
-    TF_ENABLE_ONEDNN_OPTS=0 python benchmarks/choices.py
+    {command}
 
 {tables}
 """

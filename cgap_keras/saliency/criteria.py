@@ -32,11 +32,13 @@ class Criterion:
             each tensor of the units that a layer with weights reads; the mean over the batches is taken. `"nothing"`:
             it is called at each edit, once a group. Defaults to `"weights"`.
         requires: What a group has to have, for the message if it has none. Defaults to what `needs` implies.
+        side: Whether it looks at the layers that make or carry the units, `"producers"`, or at those that read them,
+            `"consumers"`. Defaults to `"producers"`.
         data: What the model is run on for `"activations"`: an array, or a list or dictionary of arrays.
         batch_size: How many of its examples are run at once. Defaults to 32.
 
     Raises:
-        ValueError: If `needs` is none of these, or is `"activations"` without `data`.
+        ValueError: If `needs` or `side` is none of these, or `needs` is `"activations"` without `data`.
 
     Example:
 
@@ -55,12 +57,15 @@ class Criterion:
     function: Callable
     needs: str = "weights"
     requires: str = ""
+    side: str = "producers"
     data: object = dataclasses.field(default=None, repr=False, compare=False)
     batch_size: int = 32
 
     def __post_init__(self):
         if self.needs not in _NEEDS:
             raise ValueError(f"`needs` must be one of {', '.join(_NEEDS)}. Received: needs={self.needs!r}")
+        if self.side not in ("producers", "consumers"):
+            raise ValueError(f"`side` must be one of producers, consumers. Received: side={self.side!r}")
         if (self.data is not None) != (self.needs == "activations"):
             raise ValueError(
                 "`data` must be given for a criterion that needs activations, and for no other. "
@@ -101,6 +106,7 @@ _BUILT_IN = (
     Criterion("taylor", functions.taylor, needs="gradients"),
     Criterion("taylor_activation", functions.taylor_activation, needs="gradients"),
     Criterion("fisher", functions.fisher, needs="gradients"),
+    Criterion("gradmax", functions.gradmax, needs="gradients", side="consumers"),
     Criterion("l1", functions.l1),
     Criterion("l2", functions.l2),
     Criterion("fpgm", functions.fpgm),

@@ -48,6 +48,19 @@ def fisher(slices):
     return ops.square(_change(slices))
 
 
+def gradmax(slices):
+    """`sum (dL/dv)^2` over the weights `v` that read a unit: how fast a copy of it would lower the loss.
+
+    For growth with `new_units="zero"`: a new unit begins with its parent's incoming weights and with outgoing weights
+    of zero, so that the loss does not change, and these receive the gradients that the parent's receive. The loss then
+    falls by the rate times their square, to first order. Source: Evci, van Merriënboer, Unterthiner, Vladymyrov,
+    Pedregosa, "GradMax: Growing Neural Networks using Gradient Information", ICLR 2022, which starts new units where
+    that square is largest; here the best of the units that are there is taken, which needs no data beside that of
+    training.
+    """
+    return sum(ops.sum(ops.square(gradient), axis=0) for gradient in slices.gradients.values())
+
+
 def l1(slices):
     """`sum |w|` over the kernels that make a unit.
 

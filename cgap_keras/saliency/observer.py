@@ -12,7 +12,7 @@ from keras import KerasTensor, Variable, ops
 
 from cgap_keras.distribution import placement, sum_over_devices
 from cgap_keras.saliency.scoring import score
-from cgap_keras.saliency.slices import find_rows
+from cgap_keras.saliency.slices import axes_of, find_rows
 from cgap_keras.structure.groups import find_variables
 
 
@@ -48,7 +48,7 @@ class GradientObserver:
         variables = {path: v for path, v in find_variables(model).items() if id(v) in trained}
         # Layers along which the same units stand have one sum together.
         self._rows = {}
-        for row in find_rows(groups, variables):
+        for row in find_rows(groups, variables, criterion.side):
             if _symbolic(criterion, row) is not None:
                 self._rows.setdefault(row.runs, []).append(row)
         criterion.check_found(groups, self._rows)
@@ -103,7 +103,7 @@ class GradientObserver:
                 they are unless the model has been edited since.
         """
         groups = groups or self._groups
-        runs = {axis.key: axis.runs for group in groups for axis in group.producers}
+        runs = {key: axis.runs for key, axis in axes_of(groups, self._criterion.side).items()}
         sums = [np.asarray(ops.convert_to_numpy(variable.value)) for variable in self._sums]
         pairs = [(row.key, x) for (row, *_), x in zip(self._rows.values(), sums, strict=True)]
         return score(groups, [(runs[key], x) for key, x in pairs if key in runs])

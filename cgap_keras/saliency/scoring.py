@@ -58,7 +58,7 @@ def score_weights(model, groups, criterion="l1", seed=None):
 
 
 def _by_weights(model, groups, criterion, seed):
-    rows = find_rows(groups, find_variables(model))
+    rows = find_rows(groups, find_variables(model), criterion.side)
     values = [(row.runs, criterion(row.slices(_read))) for row in rows]
     return [(runs, ops.convert_to_numpy(x)) for runs, x in values if x is not None]
 

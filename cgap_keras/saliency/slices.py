@@ -20,7 +20,7 @@ class Slices:
         layer: Path of the layer; for a criterion that needs `"nothing"`, the name of the group.
         size: How many positions there are.
         weights: `{"kernel": array, "gamma": array}`, the layer's variables along this axis.
-        makers: The names of those among them whose slices make the units: kernels, not biases and scales.
+        makers: The names of those among them whose slices make the units, or read them: kernels, not biases and scales.
         gradients: The gradients of the loss, under the same names, for a criterion that needs `"gradients"`.
         activations: What the layer reads, for a criterion that needs `"activations"`.
         generator: A `numpy.random.Generator`, for a criterion that needs `"nothing"`.
@@ -95,21 +95,28 @@ class Row:
         return Slices(self.layer, self.size, weights, makers, heard)
 
 
-def find_rows(groups, variables):
+def find_rows(groups, variables, side="producers"):
     """What each layer knows of the units of some groups.
 
     Args:
         groups: The channel groups.
         variables: `{path: variable}`, the variables to look at.
+        side: Whether to look at the layers that make or carry the units, `"producers"`, or at those that read them,
+            `"consumers"`.
 
     Returns:
         A list of `Row`, in the order of the graph.
     """
     layers = {}
-    axes = {axis.key: axis for group in groups for axis in group.producers if axis.runs and axis.variable in variables}
-    for axis in axes.values():
-        layers.setdefault(axis.layer, []).append(axis)
-    return [row for of_layer in layers.values() for row in _rows_of(of_layer, variables)]
+    for key, axis in axes_of(groups, side).items():
+        if axis.runs and axis.variable in variables:
+            layers.setdefault(axis.layer, {})[key] = axis
+    return [row for of_layer in layers.values() for row in _rows_of(of_layer.values(), variables)]
+
+
+def axes_of(groups, side):
+    """`{key: axis}`, the variable axes of some groups on one side."""
+    return {axis.key: axis for group in groups for axis in getattr(group, side)}
 
 
 def lay_out(tensor, axis, size):
@@ -130,7 +137,7 @@ def _rows_of(axes, variables):
     rows = []
     for axis in sorted(axes, key=lambda axis: _size(axis.runs)):
         name, variable = axis.variable.removeprefix(f"{axis.layer}/"), variables[axis.variable]
-        member = Member(name, variable, axis.axis, axis.role == "produce")
+        member = Member(name, variable, axis.axis, axis.role != "carry")
         for number, row in enumerate(rows):
             if _same_units(axis.runs, row.runs) and name not in [x.name for x in row.members]:
                 rows[number] = dataclasses.replace(row, members=(*row.members, member))

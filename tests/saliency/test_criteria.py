@@ -105,6 +105,20 @@ def listen(model, name, x, y, batch_size):
     return listening.scores
 
 
+def test_gradmax_tells_what_a_copy_with_outgoing_zeros_would_receive():
+    model = network()
+    x, y = examples(6), examples(6, 2)
+    scores = listen(model, "gradmax", x, y, batch_size=6)
+    names = [group.name for group in find_groups(model) if not group.frozen]
+    plan = {name: [*range(len(scores[name])), *range(len(scores[name]))] for name in names}
+    cgap_keras.apply(model, plan, new_units="zero")
+    # The same loss, and the new half of each group has the gradients that the old half had before.
+    grown = listen(model, "gradmax", x, y, batch_size=6)
+    for name in ("conv", "hidden"):
+        assert name in names and np.allclose(grown[name][len(scores[name]) :], scores[name], rtol=1e-4)
+        assert scores[name].max() > 1.01 * scores[name].min() > 0
+
+
 class Scaled(layers.Layer):
     """Multiplies each channel by a weight of 1, whose gradient is the sum of `a * dL/da` over all that it meets."""
 
