@@ -1,0 +1,69 @@
+"""Runs the experiments of the README: every method and seed of one, by examples/train.py, and keeps their rows.
+
+    python benchmarks/experiments.py --name=mnist_cnn --seeds=0,1,2 -- --data_dir=...
+    python examples/collect.py benchmarks/results/mnist_cnn/*.json --out=runs/mnist_cnn
+
+What follows `--` goes to the script; `--test` among it makes the rows those of the test images, for the final table. A
+run that was interrupted goes on, and one that has its row is not run again.
+"""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+from absl import app, flags
+
+HERE = pathlib.Path(__file__).parent
+SCRIPT = HERE.parent / "examples" / "train.py"
+
+# What all runs of an experiment have in common, and the methods with what they need besides. `retrain` takes the
+# structure of the same seed's `cgap`.
+_MNIST_CNN = ("--dataset=mnist", "--model=mnist_cnn", "--currency=params", "--epochs=40", "--fine_tune=0.7")
+_MNIST_LENET = ("--dataset=mnist", "--model=lenet5", "--currency=params", "--epochs=40", "--target=0.019")
+_CIFAR_RESNET = ("--dataset=cifar10", "--model=resnet20", "--epochs=20", "--target=0.36", "--capacity=0.6")
+_COMPARISON = {"dense": (), "narrow": (), "prune": (), "cgap": (), "retrain": ()}
+EXPERIMENTS = {
+    "mnist_cnn": (_MNIST_CNN, {"cgap": (), "retrain": (), "narrow": ()}),
+    "mnist_lenet5": (_MNIST_LENET, _COMPARISON | {"cgap": ("--capacity=0.1", "--seed_width=0.1")}),
+    "cifar10_resnet20": (_CIFAR_RESNET, _COMPARISON),
+}
+
+NAME = flags.DEFINE_enum("name", None, list(EXPERIMENTS), "Which experiment.", required=True)
+SEEDS = flags.DEFINE_list("seeds", ["0"], "Seeds.")
+METHODS = flags.DEFINE_list("methods", None, "Which of its methods. Default: all.")
+RUNS = flags.DEFINE_string("runs", "runs", "Folder for networks, curves and backups.")
+
+
+def main(argv):
+    shared, methods = EXPERIMENTS[NAME.value]
+    for seed in SEEDS.value:
+        for method in METHODS.value or methods:
+            keep(run(method, seed, (*shared, *methods[method], *argv[1:])), method, seed)
+
+
+def run(method, seed, arguments):
+    """Runs a method with a seed; the path of the row that it leaves."""
+    folder = pathlib.Path(RUNS.value, NAME.value)
+    out = folder / f"{method}-{seed}"
+    # A flag that is given twice counts as it is given last.
+    command = [f"--method={method}", f"--seed={seed}", f"--out={out}", *arguments]
+    if method == "retrain":
+        command.append(f"--structure={folder / f'cgap-{seed}' / 'row.json'}")
+    subprocess.run([sys.executable, SCRIPT, *command], check=True)
+    return out / "row.json"
+
+
+def keep(path, method, seed):
+    """Puts a row beside the other results, without the index vectors of its edits, which are long."""
+    from cgap_keras.report.files import write_atomically
+
+    row = json.loads(path.read_text())
+    row["edits"] = [{**edit, "plan": {}} for edit in row["edits"]]
+    results = HERE / "results" / NAME.value
+    results.mkdir(exist_ok=True)
+    write_atomically(results / f"{method}-{row['split']}-{seed}.json", json.dumps(row) + "\n")
+
+
+if __name__ == "__main__":
+    app.run(main)
