@@ -5,12 +5,10 @@ import numpy as np
 from keras import layers
 
 from cgap_keras import apply, find_groups
+from tests.callbacks.quick import QUICK
 from tests.models import randomize
 
 BATCHES, BATCH = 4, 8
-
-# A step that runs operation by operation has not to be traced; on JAX it is slower, since each operation is compiled.
-QUICK = {"run_eagerly": keras.backend.backend() != "jax"}
 
 
 def graph():

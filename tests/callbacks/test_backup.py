@@ -12,15 +12,9 @@ from keras import callbacks, layers, optimizers
 
 from cgap_keras import BackupAndRestore, CGaP, Plateau, Pruning, Steps, apply, cost
 from cgap_keras.callbacks.backup.file import BackupFile
+from tests.callbacks.quick import QUICK, compiles_often
 from tests.callbacks.test_cgap import data, free_widths, network
 from tests.models import values_of
-
-# A step that runs operation by operation has not to be traced; on JAX it is slower, since each operation is compiled.
-QUICK = {"run_eagerly": keras.backend.backend() != "jax"}
-
-compiles_often = pytest.mark.skipif(
-    keras.backend.backend() == "jax", reason="says nothing of a backend, and compiles a model for each `fit`"
-)
 
 
 class Interrupt(callbacks.Callback):

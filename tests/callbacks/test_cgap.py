@@ -10,13 +10,11 @@ from keras import layers, optimizers
 
 from cgap_keras import CGaP, cost, find_groups
 from cgap_keras.saliency import Criterion
+from tests.callbacks.quick import QUICK, compiles_often
 from tests.graphs import OwnCall
 from tests.models import build, values_of
 
 CAPACITY, TARGET = 420, 200
-
-# A step that runs operation by operation has not to be traced; on JAX it is slower, since each operation is compiled.
-QUICK = {"run_eagerly": keras.backend.backend() != "jax"}
 
 
 def network(optimizer=None, **options):
@@ -130,6 +128,7 @@ def test_the_model_stays_the_same_object_and_goes_on(grown):
     assert "apply" not in vars(model.optimizer)
 
 
+@compiles_often
 def test_the_same_instance_serves_again(grown):
     model, cgap, *_ = grown
     before, widths, params = len(cgap.history), free_widths(model), cost(model).params
@@ -168,6 +167,7 @@ def test_criteria_without_gradients(criterion):
     assert cgap.finished and cost(model).params <= 160
 
 
+@compiles_often
 def test_a_line_an_edit(capsys):
     model, cgap = network(**QUICK), CGaP(300, 160, growth_rate=1.0, prune_steps=1)
     fit(model, cgap, epochs=5, verbose=2)
@@ -178,6 +178,7 @@ def test_a_line_an_edit(capsys):
     assert capsys.readouterr().out == ""
 
 
+@compiles_often
 def test_an_early_end_is_told(capsys):
     model, cgap = network(**QUICK), CGaP(CAPACITY, TARGET)
     fit(model, cgap, epochs=1, verbose=2)
@@ -187,6 +188,7 @@ def test_an_early_end_is_told(capsys):
     assert "still to prune" in capsys.readouterr().out and [e.kind for e in cgap.history] == ["prune", "prune"]
 
 
+@compiles_often
 def test_edits_every_few_epochs():
     model, cgap = network(**QUICK), CGaP(CAPACITY, TARGET, every=2, criterion="l1")
     watch = fit(model, cgap, epochs=6)

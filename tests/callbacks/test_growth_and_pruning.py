@@ -17,8 +17,8 @@ from cgap_keras import (
     cost,
 )
 from cgap_keras.callbacks.backup.plain import fingerprint
-from tests.callbacks.test_backup import compiles_often
-from tests.callbacks.test_cgap import QUICK, check_history, fit, free_widths, network
+from tests.callbacks.quick import QUICK, compiles_often
+from tests.callbacks.test_cgap import check_history, fit, free_widths, network
 from tests.models import same_values, values_of
 
 

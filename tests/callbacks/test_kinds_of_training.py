@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from tests.callbacks.shuffling import QUICK, EditAt, compiled, data, fit, graph
+from tests.callbacks.quick import QUICK
+from tests.callbacks.shuffling import EditAt, compiled, data, fit, graph
 from tests.models import difference, run_model
 
 

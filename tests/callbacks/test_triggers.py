@@ -7,8 +7,8 @@ from keras import callbacks
 
 from cgap_keras import Plateau, Pruning, PruningPolicy, Steps, StructureCallback, apply, cost
 from cgap_keras.callbacks.triggers import Epochs, as_trigger
+from tests.callbacks.quick import compiles_often
 from tests.callbacks.shuffling import BATCH, BATCHES, data, fit, network
-from tests.callbacks.test_backup import compiles_often
 from tests.models import difference, run_model, values_of
 
 EPOCHS = 2
