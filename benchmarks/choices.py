@@ -163,9 +163,9 @@ def editor(task, dense, option, value, seed):
 
 def page(runs):
     """The tables as a document."""
-    return PAGE_TEXT.format(
-        command=COMMAND, tables="\n\n".join(f"## `{option}`\n\n{table(option, runs)}" for option in OPTIONS)
-    )
+    tried = {run["option"] for run in runs}
+    tables = [f"## `{option}`\n\n{table(option, runs)}" for option in OPTIONS if option in tried]
+    return PAGE_TEXT.format(command=COMMAND, tables="\n\n".join(tables))
 
 
 def table(option, runs):
