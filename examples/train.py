@@ -189,9 +189,9 @@ def check_folder(out, settings):
 
 def write(path, value):
     """Writes a value as JSON, all of it or nothing."""
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".part", delete=False) as file:
-        json.dump(value, file, indent=1)
-    os.replace(file.name, path)
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(json.dumps(value, indent=1))
+    os.replace(part, path)
 
 
 if __name__ == "__main__":
