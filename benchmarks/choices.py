@@ -163,7 +163,8 @@ def editor(task, dense, option, value, seed):
 
 def page(runs):
     """The tables as a document."""
-    tried = {run["option"] for run in runs}
+    # A single seed says nothing.
+    tried = {run["option"] for run in runs if run["seed"] > 0}
     tables = [f"## `{option}`\n\n{table(option, runs)}" for option in OPTIONS if option in tried]
     return PAGE_TEXT.format(command=COMMAND, tables="\n\n".join(tables))
 
@@ -189,10 +190,10 @@ def by_seed(runs, task, option, value):
 def cell(accuracies, defaults):
     """The mean, and the difference to the defaults, seed by seed, with its standard error."""
     differences = [accuracies[seed] - defaults[seed] for seed in accuracies if seed in defaults]
-    if not differences:
+    if len(differences) < 2:
         return "-"
     mean = f"{statistics.mean(accuracies.values()):.2f} %"
-    if accuracies is defaults or accuracies == defaults or len(differences) < 2:
+    if accuracies == defaults:
         return mean
     error = statistics.stdev(differences) / math.sqrt(len(differences))
     return f"{mean}, {statistics.mean(differences):+.2f} ± {error:.2f}"
