@@ -19,7 +19,7 @@ class SaliencyInTraining:
 
     def __init__(self, criterion):
         self.criterion = criteria.get(criterion)
-        self._observer = None
+        self._observer, self._seen = None, {}
 
     @property
     def variables(self):
@@ -33,15 +33,16 @@ class SaliencyInTraining:
 
     def check(self, model, groups):
         """Raises a `ValueError` if the criterion has nothing to look at in one of the groups."""
+        self._seen = {}
         if self.criterion.needs == "gradients":
-            GradientObserver(model, groups, self.criterion)
+            GradientObserver(model, groups, self.criterion, self._seen)
         else:
             score_weights(model, groups, self.criterion, seed=0)
 
     def listen(self, model):
         """Begins to gather what training shows, if the criterion needs that."""
         if self.criterion.needs == "gradients":
-            self._observer = GradientObserver(model, free_groups(model), self.criterion)
+            self._observer = GradientObserver(model, free_groups(model), self.criterion, self._seen)
             self._observer.attach()
             push_state(model)
 

@@ -23,6 +23,8 @@ class GradientObserver:
         model: A compiled model.
         groups: The channel groups to score.
         criterion: A `Criterion` that needs gradients.
+        seen: What observers of other structures of the model have found out about its layers, a dictionary that is
+            added to; for a ResNet-110 it takes a third of a second. Defaults to an empty one.
 
     Raises:
         ValueError: If the criterion has nothing to look at in a group that is not frozen, because no layer of it is
@@ -39,8 +41,9 @@ class GradientObserver:
     ```
     """
 
-    def __init__(self, model, groups, criterion):
+    def __init__(self, model, groups, criterion, seen=None):
         self._model, self._groups, self._criterion = model, groups, criterion
+        seen = {} if seen is None else seen
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
         self._optimizer = _innermost(model.optimizer)
@@ -49,7 +52,10 @@ class GradientObserver:
         # Layers along which the same units stand have one sum together.
         self._rows = {}
         for row in find_rows(groups, variables, criterion.side):
-            if _symbolic(criterion, row) is not None:
+            key = row.layer, tuple(member.name for member in row.members)
+            if key not in seen:
+                seen[key] = _symbolic(criterion, row) is not None
+            if seen[key]:
                 self._rows.setdefault(row.runs, []).append(row)
         criterion.check_found(groups, self._rows)
         self._sums, self._own_variables = None, None
