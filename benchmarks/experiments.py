@@ -14,14 +14,17 @@ import sys
 
 from absl import app, flags
 
-HERE = pathlib.Path(__file__).parent
-SCRIPT = HERE.parent / "examples" / "train.py"
+ROOT = pathlib.Path(__file__).parents[1]
+# Relative, as everybody would write it: rows hold the command that made them.
+SCRIPT = pathlib.Path("examples", "train.py")
 
 # What all runs of an experiment have in common, and the methods with what they need besides. `retrain` takes the
 # structure of the same seed's `cgap`.
-_MNIST_CNN = ("--dataset=mnist", "--model=mnist_cnn", "--currency=params", "--epochs=40", "--fine_tune=0.7")
-_MNIST_LENET = ("--dataset=mnist", "--model=lenet5", "--currency=params", "--epochs=40", "--target=0.019")
-_CIFAR_RESNET = ("--dataset=cifar10", "--model=resnet20", "--epochs=20", "--target=0.36", "--capacity=0.6")
+_MNIST = ("--dataset=mnist", "--augmentation=shift", "--currency=params")
+_MNIST_CNN = (*_MNIST, "--model=mnist_cnn", "--epochs=40", "--fine_tune=0.7")
+_MNIST_LENET = (*_MNIST, "--model=lenet5", "--epochs=40", "--target=0.019")
+_CIFAR = ("--dataset=cifar10", "--augmentation=cifar")
+_CIFAR_RESNET = (*_CIFAR, "--model=resnet20", "--epochs=20", "--target=0.36", "--capacity=0.6")
 _COMPARISON = {"dense": (), "narrow": (), "prune": (), "cgap": (), "retrain": ()}
 EXPERIMENTS = {
     "mnist_cnn": (_MNIST_CNN, {"cgap": (), "retrain": (), "narrow": ()}),
@@ -50,8 +53,8 @@ def run(method, seed, arguments):
     command = [f"--method={method}", f"--seed={seed}", f"--out={out}", *arguments]
     if method == "retrain":
         command.append(f"--structure={folder / f'cgap-{seed}' / 'row.json'}")
-    subprocess.run([sys.executable, SCRIPT, *command], check=True)
-    return out / "row.json"
+    subprocess.run([sys.executable, SCRIPT, *command], check=True, cwd=ROOT)
+    return ROOT / out / "row.json"
 
 
 def keep(path, method, seed):
@@ -60,7 +63,7 @@ def keep(path, method, seed):
 
     row = json.loads(path.read_text())
     row["edits"] = [{**edit, "plan": {}} for edit in row["edits"]]
-    results = HERE / "results" / NAME.value
+    results = ROOT / "benchmarks" / "results" / NAME.value
     results.mkdir(exist_ok=True)
     write_atomically(results / f"{method}-{row['split']}-{seed}.json", json.dumps(row) + "\n")
 

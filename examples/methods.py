@@ -95,28 +95,36 @@ def _with_widths(task, path):
 
 def prune(task):
     """The network at its full width, pruned while it trains."""
-    target = cgap_keras.Budget(task["target"] * task.dense_cost(), task["currency"])
-    pruning = cgap_keras.Pruning(
-        target,
-        task["prune_steps"],
-        every=_spacing(task, task["prune_steps"]),
-        criterion=task["criterion"],
-        seed=task["seed"],
-    )
-    return task.build(width=1.0), pruning
+    full = task.build(width=1.0)
+    return full, _editor(task, [_pruning(task)], edits=task["prune_steps"])
 
 
 def cgap(task):
     """A narrow seed, grown and pruned while it trains."""
-    whole, seed = task.dense_cost(), task.build(width=task["seed_width"])
-    capacity, target = (
-        cgap_keras.Budget(share * whole, task["currency"]) for share in (task["capacity"], task["target"])
-    )
-    growths = _count_growths(seed, capacity, task["growth_rate"])
-    every = _spacing(task, growths + task["prune_steps"])
-    return seed, cgap_keras.CGaP(
-        capacity, target, task["growth_rate"], task["prune_steps"], every, task["criterion"], seed=task["seed"]
-    )
+    seed, capacity = task.build(width=task["seed_width"]), _budget(task, "capacity")
+    growth = cgap_keras.GrowthPolicy(capacity, task["growth_rate"], **_given(task, "scope", "normalize"))
+    edits = _count_growths(seed, capacity, task["growth_rate"]) + task["prune_steps"]
+    return seed, _editor(task, [growth, _pruning(task)], edits)
+
+
+def _pruning(task):
+    ranking = _given(task, "scope", "normalize", "round_to")
+    return cgap_keras.PruningPolicy(_budget(task, "target"), task["prune_steps"], **ranking)
+
+
+def _editor(task, phases, edits):
+    every = _spacing(task, edits)
+    return cgap_keras.StructureCallback(phases, every=every, criterion=task["criterion"], seed=task["seed"])
+
+
+def _budget(task, share):
+    """A share of what the dense network costs."""
+    return cgap_keras.Budget(task[share] * task.dense_cost(), task["currency"])
+
+
+def _given(task, *names):
+    """Those of some settings that are not left to the library."""
+    return {name: task[name] for name in names if task[name] is not None}
 
 
 def _count_growths(network, capacity, rate):

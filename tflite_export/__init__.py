@@ -16,6 +16,8 @@ _HOMES = {
     "Quantization": "tflite_export.quantization",
     "Tolerance": "tflite_export.quantization",
     "Interpreter": "tflite_export.interpreter",
+    "file_bytes": "tflite_export.currencies",
+    "latency_ms": "tflite_export.currencies",
 }
 
 __all__ = [
@@ -27,7 +29,9 @@ __all__ = [
     "Quantization",
     "Tolerance",
     "export",
+    "file_bytes",
     "fpga",
+    "latency_ms",
 ]
 
 

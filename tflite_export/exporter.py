@@ -13,11 +13,11 @@ from tflite_export.child import convert_in_child
 from tflite_export.contents import read_contents
 from tflite_export.interpreter import Interpreter
 from tflite_export.measure import measure_latency
-from tflite_export.model_checks import check_layers, check_weights
+from tflite_export.model_checks import check_model
 from tflite_export.publish import check_directory, publish
-from tflite_export.quantization import QUANTIZATIONS, Tolerance, lookup
+from tflite_export.quantization import QUANTIZATIONS, Tolerance, check_data, lookup
 from tflite_export.result import ExportedFile, ExportResult
-from tflite_export.signature import predict, read_signature
+from tflite_export.signature import predict
 from tflite_export.verify import accuracy, check_contents, compare
 
 
@@ -71,7 +71,7 @@ def export(
     ```
     """
     rows = _rows(quantization, tolerance, representative_data is not None, integer_io)
-    signature = _check_model(model)
+    signature = check_model(model)
     calibration = None
     if representative_data is not None:
         calibration = data.as_arrays(representative_data, signature, "representative_data")
@@ -94,12 +94,7 @@ def export(
 def _rows(quantization, tolerance, has_data, integer_io):
     """The rows of the table that are asked, with the caller's tolerances; refuses what does not go together."""
     rows = lookup(quantization)
-    needy = [row.name for row in rows if row.needs_data]
-    if needy and not has_data:
-        raise ValueError(
-            f"{', '.join(needy)} need `representative_data`: some hundred samples as the model will see them, which "
-            "set the ranges of the activations. Received: representative_data=None"
-        )
+    check_data(rows, has_data)
     if integer_io and not any(row.activations for row in rows):
         able = [row.name for row in QUANTIZATIONS.values() if row.activations]
         raise ValueError(
@@ -114,13 +109,6 @@ def _rows(quantization, tolerance, has_data, integer_io):
             f"Received: tolerance={tolerance!r}"
         )
     return tuple(dataclasses.replace(row, tolerance=tolerance.get(row.name, row.tolerance)) for row in rows)
-
-
-def _check_model(model):
-    signature = read_signature(model)
-    check_layers(model)
-    check_weights(model)
-    return signature
 
 
 def _samples(verification_data, calibration, signature):

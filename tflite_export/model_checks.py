@@ -4,6 +4,26 @@ import keras
 import numpy as np
 
 from cgap_keras.structure.graph import trace
+from tflite_export.signature import read_signature
+
+
+def check_model(model):
+    """Refuses a model that no file can be made from.
+
+    Args:
+        model: What a caller gives as one.
+
+    Returns:
+        Its `Signature`.
+
+    Raises:
+        TypeError: If it is no functional or Sequential model.
+        ValueError: If a layer does not compute in float32, or a weight is not finite.
+    """
+    signature = read_signature(model)
+    check_layers(model)
+    check_weights(model)
+    return signature
 
 
 def check_layers(model):

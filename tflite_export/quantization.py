@@ -188,3 +188,21 @@ def lookup(quantization):
             f"Received: quantization={quantization!r}"
         )
     return tuple(QUANTIZATIONS[name] for name in names)
+
+
+def check_data(rows, has_data):
+    """Refuses rows that need representative data where there are none.
+
+    Args:
+        rows: A sequence of `Quantization`.
+        has_data: Whether there are representative data.
+
+    Raises:
+        ValueError: Names the rows.
+    """
+    needy = [row.name for row in rows if row.needs_data]
+    if needy and not has_data:
+        raise ValueError(
+            f"{', '.join(needy)} need `representative_data`: some hundred samples as the model will see them, which "
+            "set the ranges of the activations. Received: representative_data=None"
+        )

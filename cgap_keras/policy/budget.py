@@ -32,7 +32,7 @@ class Budget:
 
     ```python
     target = cgap_keras.Budget(20e6, "macs")
-    target = cgap_keras.Budget(48 * 1024, lambda model: export(model, folder)["int8"].bytes)
+    target = cgap_keras.Budget(48 * 1024, tflite_export.file_bytes("int8", x_train[:8]))
     model.fit(x, y, epochs=20, callbacks=[cgap_keras.Pruning(target)])
     ```
     """

@@ -114,3 +114,16 @@ def test_build_is_called_with_a_width_alone():
     network, _ = begin("dense", build=functools.partial(digits_cnn, input_shape=(12, 12, 2), num_classes=3))
     assert network.input_shape == (None, 12, 12, 2) and network.output_shape == (None, 3)
     assert isinstance(network, keras.Model)
+
+
+@pytest.mark.parametrize("method", ["prune", "cgap"])
+def test_what_is_asked_of_the_ranking_reaches_every_phase(method):
+    asked = {"normalize": "max", "scope": "local"}
+    _, editor = begin(method, **asked, round_to=2, growth_rate=0.3, prune_steps=4)
+    *growth, (_, pruning) = editor.settings["phases"]
+    assert len(growth) == (method == "cgap")
+    for phase in (pruning, *(fields for _, fields in growth)):
+        assert {name: phase[name] for name in asked} == asked
+    assert (pruning["round_to"], pruning["steps"]) == (2, 4) and all(fields["rate"] == 0.3 for _, fields in growth)
+    _, defaults = begin(method)[1].settings["phases"][-1]
+    assert (defaults["normalize"], defaults["round_to"]) == ("mean", 8)
