@@ -18,17 +18,33 @@ ROOT = pathlib.Path(__file__).parents[1]
 # Relative, as everybody would write it: rows hold the command that made them.
 SCRIPT = pathlib.Path("examples", "train.py")
 
-# What all runs of an experiment have in common, and the methods with what they need besides. `retrain` takes the
-# structure of the same seed's `cgap`.
-_MNIST = ("--dataset=mnist", "--augmentation=shift", "--currency=params")
-_MNIST_CNN = (*_MNIST, "--model=mnist_cnn", "--epochs=40", "--fine_tune=0.7")
-_MNIST_LENET = (*_MNIST, "--model=lenet5", "--epochs=40", "--target=0.019")
+# What all runs of an experiment have in common, and the methods with what they need besides. What follows a dash names
+# a variant. `retrain` takes the structure of the same seed's `cgap`.
+_MNIST = ("--dataset=mnist", "--currency=params")
+_MNIST_CNN = (*_MNIST, "--augmentation=shift", "--model=mnist_cnn", "--epochs=40", "--fine_tune=0.7")
+# As LeNet-5 is published, on images as they are. Rate and epochs were chosen on validation images: with SGD and its
+# weight decay a hand-made LeNet-5 of 7,668 parameters had 99.24 % after 16 epochs, with a tenth of the decay 99.08 %.
+_MNIST_LENET = (
+    *(*_MNIST, "--augmentation=none", "--model=lenet5", "--optimizer=sgd", "--learning_rate=0.05", "--batch_size=64"),
+    *("--epochs=30", "--target=0.019", "--fine_tune=0.6"),
+)
 _CIFAR = ("--dataset=cifar10", "--augmentation=cifar")
 _CIFAR_RESNET = (*_CIFAR, "--model=resnet20", "--epochs=20", "--target=0.36", "--capacity=0.6")
+_LENET_SEED = ("--capacity=0.1", "--seed_width=0.1")
 _COMPARISON = {"dense": (), "narrow": (), "prune": (), "cgap": (), "retrain": ()}
 EXPERIMENTS = {
     "mnist_cnn": (_MNIST_CNN, {"cgap": (), "retrain": (), "narrow": ()}),
-    "mnist_lenet5": (_MNIST_LENET, _COMPARISON | {"cgap": ("--capacity=0.1", "--seed_width=0.1")}),
+    "mnist_lenet5": (_MNIST_LENET, _COMPARISON | {"cgap": _LENET_SEED}),
+    "mnist_lenet5_choices": (
+        (*_MNIST_LENET, "--epochs=16"),
+        {
+            **{"dense": (), "narrow": (), "cgap": _LENET_SEED},
+            "cgap-none": (*_LENET_SEED, "--normalize=none"),
+            "cgap-max": (*_LENET_SEED, "--normalize=max"),
+            "cgap-any-width": (*_LENET_SEED, "--normalize=none", "--round_to=1"),
+            "cgap-fisher": (*_LENET_SEED, "--normalize=none", "--criterion=fisher"),
+        },
+    ),
     "cifar10_resnet20": (_CIFAR_RESNET, _COMPARISON),
 }
 
@@ -48,11 +64,12 @@ def main(argv):
 def run(method, seed, arguments):
     """Runs a method with a seed; the path of the row that it leaves."""
     folder = pathlib.Path(RUNS.value, NAME.value)
-    out = folder / f"{method}-{seed}"
+    ending = f"{seed}-test" if "--test" in arguments else seed
+    out = folder / f"{method}-{ending}"
     # A flag that is given twice counts as it is given last.
-    command = [f"--method={method}", f"--seed={seed}", f"--out={out}", *arguments]
+    command = [f"--method={method.partition('-')[0]}", f"--seed={seed}", f"--out={out}", *arguments]
     if method == "retrain":
-        command.append(f"--structure={folder / f'cgap-{seed}' / 'row.json'}")
+        command.append(f"--structure={folder / f'cgap-{ending}' / 'row.json'}")
     subprocess.run([sys.executable, SCRIPT, *command], check=True, cwd=ROOT)
     return ROOT / out / "row.json"
 
