@@ -88,7 +88,9 @@ def _float_operators(operators):
 
 def _float_weights(model, graph):
     for tensor in _tensors(graph, range(graph.TensorsLength())):
-        constant = model.Buffers(tensor.Buffer()).DataLength() > 0
+        buffer = model.Buffers(tensor.Buffer())
+        # Large ones lie behind the FlatBuffer, where `Offset` says.
+        constant = buffer.DataLength() > 0 or buffer.Size() > 0
         if constant and _type(tensor) == "FLOAT32" and tensor.ShapeLength() >= 2:
             yield tensor.Name().decode()
 

@@ -96,10 +96,22 @@ def _float16(source):
 
 def _int8_dynamic(source):
     # The converter's own dynamic-range mode leaves every weight of fewer than 1024 elements in float without a word.
-    from litert_quantizer import quantizer, recipe
+    from litert_quantizer import recipe
+
+    return _by_recipe(source, recipe.dynamic_wi8_afp32())
+
+
+def _int4_weights(source):
+    from litert_quantizer import recipe
+
+    return _by_recipe(source, recipe.dynamic_wi4_afp32())
+
+
+def _by_recipe(source, recipe):
+    from litert_quantizer import quantizer
 
     tool = quantizer.Quantizer(bytearray(source.float32))
-    tool.load_quantization_recipe(recipe.dynamic_wi8_afp32())
+    tool.load_quantization_recipe(recipe)
     return bytes(tool.quantize().quantized_model)
 
 
@@ -129,9 +141,10 @@ def _integer(source, kernels, io_type):
 
 # What VGG-like, residual (8 to 56 layers) and depthwise networks showed at most, trained and untrained, as a share of
 # the range, greatest and mean: float32 8e-7 and 1e-7; float16 2e-3 and 2e-4; int8_dynamic 4e-2 and 3e-3; int8 1.3e-1
-# and 8e-3; int16x8 1.3e-1 and 3e-3. The bounds of the mean are some six to a hundred times that, and yet far below what
-# a wrong graph shows, which is off by a good part of the range. The greatest error of the integer files is bounded
-# loosely: behind a softmax, a small error of the logits moves a probability near a tie by up to a half.
+# and 8e-3; int16x8 1.3e-1 and 3e-3; int4_weights, of two residual, two plain and a depthwise one, 2.4e-1 and 7e-2. The
+# bounds of the mean are some three to a hundred times that, and below what a wrong graph shows, which is off by a good
+# part of the range. The greatest error of the integer files is bounded loosely: behind a softmax, a small error of the
+# logits moves a probability near a tie by up to a half.
 QUANTIZATIONS = {
     row.name: row
     for row in (
@@ -145,6 +158,13 @@ QUANTIZATIONS = {
             _int8_dynamic,
             Tolerance(0.5, 0.03, 0.95),
             "INT8",
+        ),
+        Quantization(
+            "int4_weights",
+            "weights int4, one scale a channel, activations float32, quantized on the fly",
+            _int4_weights,
+            Tolerance(0.8, 0.2, 0.9),
+            "INT4",
         ),
         Quantization(
             "int8",

@@ -55,6 +55,7 @@ def test_quantized_files_are_smaller(exported):
     _, result = exported
     assert result["int8_dynamic"].bytes < result["int8"].bytes < result["float32"].bytes
     assert result["float16"].bytes < result["float32"].bytes
+    assert result["int4_weights"].bytes < result["int8_dynamic"].bytes
 
 
 @pytest.mark.parametrize("quantization, activations", [("int8", "int8"), ("int16x8", "int16")])
@@ -71,6 +72,15 @@ def test_dynamic_range_quantizes_small_layers_too(exported):
     # Three convolutions, a depthwise one and a dense layer, all but one of fewer than 1024 weights.
     assert list(tensor_types(result["int8_dynamic"].path).values()).count("int8") == 5
     assert result["int8_dynamic"].float_weights == ()
+
+
+@pytest.mark.parametrize("units", [4, 600])
+def test_weights_that_stay_in_float_are_named_in_small_files_and_in_large_ones(tmp_path, units):
+    # What is large is stored behind the FlatBuffer.
+    image = keras.Input((12, 12, 3), name="image")
+    x = layers.Dense(units)(layers.Flatten()(layers.DepthwiseConv2D(3, name="depthwise")(image)))
+    file = export(keras.Model(image, x), tmp_path, "int4_weights")["int4_weights"]
+    assert [("depthwise" in name) for name in file.float_weights] == [True]
 
 
 def test_report_beside_the_files_holds_the_figures(exported):
@@ -95,7 +105,9 @@ def test_table_names_every_file_and_its_size(exported):
     for file in result.values():
         (line,) = [line for line in lines if line.split()[:1] == [file.quantization]]
         assert line.split()[1:3] == [f"{file.bytes:,}", f"{file.max_abs_error:.2e}"]
-    assert lines[-1].endswith(f"{result.keras_accuracy:.2%}")
+    assert f"accuracy of the Keras model on the same samples: {result.keras_accuracy:.2%}" in lines
+    # The one depthwise convolution.
+    assert [line for line in lines if line.startswith("int4_weights: weights left in float32: ")] == lines[-1:]
 
 
 def test_several_inputs_and_outputs_with_integer_io(tmp_path):
