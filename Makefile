@@ -18,7 +18,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 INSTALL = -m pip install -qq
 
 DEMO_EXTRAS := demo
-TEST_EXTRAS := demo,data,export,jax,report,tensorboard,tfmot,test
+TEST_EXTRAS := demo,data,export,micro,jax,report,tensorboard,tfmot,test
 TORCH_EXTRAS := torch,test
 
 # What has to hold on every Keras backend.

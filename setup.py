@@ -35,6 +35,8 @@ EXTRAS_REQUIRE = {
         "importlib_resources>=6",  # tensorflow-datasets imports it and declares it for old Pythons alone.
     ],
     "export": [*TENSORFLOW, *LITERT],
+    # Runs files as microcontrollers do. Its only releases are builds of a day.
+    "micro": ["tflite-micro>=0.dev20261023"],
     # Importing it sets TF_USE_LEGACY_KERAS for the process, so it runs in a process of its own.
     "tfmot": [*TENSORFLOW, "tensorflow-model-optimization>=0.8.1,<0.9", "tf-keras>=2.21,<2.22"],
     "report": REPORT,

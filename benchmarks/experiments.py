@@ -46,6 +46,22 @@ EXPERIMENTS = {
         },
     ),
     "cifar10_resnet20": (_CIFAR_RESNET, _COMPARISON),
+    "cifar10_resnet20_choices": (
+        (*_CIFAR_RESNET, "--epochs=8"),
+        {
+            **_COMPARISON,
+            # One choice changed at a time.
+            "cgap-quick": ("--fine_tune=0.75",),
+            "cgap-none": ("--normalize=none",),
+            "cgap-max": ("--normalize=max",),
+            "cgap-global": ("--scope=global",),
+            "cgap-any-width": ("--round_to=1",),
+            "cgap-l2": ("--criterion=l2",),
+            "cgap-fisher": ("--criterion=fisher",),
+            "cgap-rate": ("--learning_rate=0.05",),
+            "cgap-capacity": ("--capacity=0.45",),
+        },
+    ),
 }
 
 NAME = flags.DEFINE_enum("name", None, list(EXPERIMENTS), "Which experiment.", required=True)

@@ -18,6 +18,8 @@ _HOMES = {
     "Interpreter": "tflite_export.interpreter",
     "file_bytes": "tflite_export.currencies",
     "latency_ms": "tflite_export.currencies",
+    "c_array": "tflite_export.micro",
+    "read_metadata": "tflite_export.metadata",
 }
 
 __all__ = [
@@ -28,10 +30,12 @@ __all__ = [
     "OutputError",
     "Quantization",
     "Tolerance",
+    "c_array",
     "export",
     "file_bytes",
     "fpga",
     "latency_ms",
+    "read_metadata",
 ]
 
 

@@ -9,6 +9,7 @@ python -m tflite_export --model=model.keras --representative_data=samples.npz --
 Prints the table of the files. A wrong flag or a model that cannot be exported is one line on stderr and exit status 1.
 """
 
+import json
 import pathlib
 import sys
 import zipfile
@@ -39,7 +40,18 @@ _INTEGER_IO = flags.DEFINE_bool(
     "integer_io", False, "Whether int8 and int16x8 files take and return integers instead of float32."
 )
 
-_FILES = {"model": (_MODEL, ".keras"), "labels": (_LABELS, ".npy")} | {
+_DYNAMIC_BATCH = flags.DEFINE_bool("dynamic_batch", False, "Whether the files take any number of samples at once.")
+_THREADS = flags.DEFINE_integer("threads", 1, "How many threads the files run on when they are verified and timed.", 1)
+_METADATA = flags.DEFINE_string(
+    "metadata", None, 'What to put into the files, a .json file: {"labels": ["cat", ...], "preprocessing": "..."}.'
+)
+_MICRO = flags.DEFINE_bool(
+    "micro",
+    False,
+    "Whether to run the files under tflite-micro too, for the size of its arena, and to write C++ source.",
+)
+
+_FILES = {"model": (_MODEL, ".keras"), "labels": (_LABELS, ".npy"), "metadata": (_METADATA, ".json")} | {
     flag.name: (flag, ".npz") for flag in (_REPRESENTATIVE_DATA, _VERIFICATION_DATA)
 }
 
@@ -75,6 +87,7 @@ def main(argv):
     representative_data = _samples(_REPRESENTATIVE_DATA)
     verification_data = _samples(_VERIFICATION_DATA)
     labels = None if _LABELS.value is None else _read(_LABELS)
+    metadata = None if _METADATA.value is None else _read_json(_METADATA)
 
     import keras
 
@@ -88,6 +101,10 @@ def main(argv):
         labels,
         verification_data=verification_data,
         integer_io=_INTEGER_IO.value,
+        dynamic_batch=_DYNAMIC_BATCH.value,
+        threads=_THREADS.value,
+        metadata=metadata,
+        micro=_MICRO.value,
     )
     print(result)
 
@@ -126,6 +143,13 @@ def _read(flag):
         raise ValueError(
             f"--{flag.name} must hold NumPy arrays of numbers ({error}). Received: --{flag.name}={flag.value}"
         ) from error
+
+
+def _read_json(flag):
+    try:
+        return json.loads(pathlib.Path(flag.value).read_text())
+    except (ValueError, OSError) as error:
+        raise ValueError(f"--{flag.name} must hold JSON ({error}). Received: --{flag.name}={flag.value}") from error
 
 
 if __name__ == "__main__":

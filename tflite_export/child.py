@@ -17,7 +17,7 @@ import numpy as np
 from cgap_keras.structure.graph import as_functional, trace
 
 
-def convert_in_child(model, quantizations, folder, calibration, integer_io):
+def convert_in_child(model, quantizations, folder, calibration, integer_io, dynamic_batch=False):
     """Converts a model in a process of its own, once for each quantization.
 
     Args:
@@ -26,6 +26,7 @@ def convert_in_child(model, quantizations, folder, calibration, integer_io):
         folder: An empty directory for what passes between the processes.
         calibration: Dict from input name to an array of samples, or `None`.
         integer_io: Whether files of integers take and return integers.
+        dynamic_batch: Whether the batch size stays open.
 
     Returns:
         Dict from the name of a quantization to the path of its file in `folder`.
@@ -36,10 +37,11 @@ def convert_in_child(model, quantizations, folder, calibration, integer_io):
     """
     folder = pathlib.Path(folder)
     names = [row.name for row in quantizations]
-    _write_request(model, names, folder, calibration, integer_io)
+    request = {"quantizations": names, "integer_io": integer_io, "dynamic_batch": dynamic_batch}
+    _write_request(model, request, folder, calibration)
     finished = subprocess.run(
         [sys.executable, "-m", "tflite_export.convert", str(folder)],
-        env=_environment(),
+        env=environment(),
         capture_output=True,
         text=True,
         errors="replace",
@@ -50,7 +52,7 @@ def convert_in_child(model, quantizations, folder, calibration, integer_io):
     return {name: folder / f"{name}.tflite" for name in names}
 
 
-def _write_request(model, names, folder, calibration, integer_io):
+def _write_request(model, request, folder, calibration):
     functional = as_functional(model)
     try:
         # Without the compile state: optimizer slots would double the file, and a loss need not be serializable.
@@ -62,8 +64,7 @@ def _write_request(model, names, folder, calibration, integer_io):
         ) from error
     if calibration is not None:
         np.savez(folder / "calibration.npz", **calibration)
-    request = {"quantizations": names, "integer_io": integer_io, "classes": _classes(model)}
-    (folder / "request.json").write_text(json.dumps(request))
+    (folder / "request.json").write_text(json.dumps({**request, "classes": _classes(model)}))
 
 
 def _classes(model):
@@ -80,16 +81,17 @@ def _classes(model):
     return sorted(pair for pair in classes if pair[0].split(".")[0] != "keras")
 
 
-def _environment():
-    environment = {name: value for name, value in os.environ.items() if name != "TF_USE_LEGACY_KERAS"}
-    environment.update(
+def environment():
+    """The environment variables of a child process: the caller's modules, TensorFlow, no accelerator."""
+    variables = {name: value for name, value in os.environ.items() if name != "TF_USE_LEGACY_KERAS"}
+    variables.update(
         KERAS_BACKEND="tensorflow",
         # The accelerator is the caller's; the converter has no use for one.
         CUDA_VISIBLE_DEVICES="-1",
         TF_CPP_MIN_LOG_LEVEL="2",
         PYTHONPATH=os.pathsep.join(path or os.getcwd() for path in sys.path),
     )
-    return environment
+    return variables
 
 
 def _failure(finished, model, folder):

@@ -25,7 +25,8 @@ def main(folder):
     sys.excepthook = lambda kind, error, trace: _report(folder, kind, error, trace)
     request = json.loads((folder / "request.json").read_text())
     classes = {name: _find(module, name) for module, name in request["classes"]}
-    source = Source(_save(folder, classes), _calibration(folder), request["integer_io"])
+    saved = _save(folder, classes, batch_size=None if request["dynamic_batch"] else 1)
+    source = Source(saved, _calibration(folder), request["integer_io"])
     for row in lookup(request["quantizations"]):
         (folder / "stage").write_text(row.name)
         (folder / f"{row.name}.tflite").write_bytes(row.build(source))
@@ -36,8 +37,8 @@ def _find(module, name):
     return functools.reduce(getattr, name.split("."), importlib.import_module(module))
 
 
-def _save(folder, classes):
-    """Writes the model as a SavedModel with one signature of batch size 1, and returns its directory.
+def _save(folder, classes, batch_size):
+    """Writes the model as a SavedModel with one signature, and returns its directory.
 
     A SavedModel, because the converter's way from concrete functions loses the variables of a Keras 3 model and
     yields NaN, and because its signature keeps the names of inputs and outputs.
@@ -50,7 +51,9 @@ def _save(folder, classes):
     # The caller's own live model was saved a moment ago, so its Lambda layers are as trustworthy as the caller.
     model = keras.models.load_model(folder / "model.keras", custom_objects=classes, compile=False, safe_mode=False)
     signature = read_signature(model)
-    spec = {port.name: tf.TensorSpec((1, *port.shape), port.dtype, name=port.name) for port in signature.inputs}
+    spec = {
+        port.name: tf.TensorSpec((batch_size, *port.shape), port.dtype, name=port.name) for port in signature.inputs
+    }
     names = [port.name for port in signature.outputs]
     archive = keras.export.ExportArchive()
     archive.track(model)

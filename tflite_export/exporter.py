@@ -10,15 +10,15 @@ import numpy as np
 
 from tflite_export import data
 from tflite_export.child import convert_in_child
-from tflite_export.contents import read_contents
-from tflite_export.interpreter import Interpreter
-from tflite_export.measure import measure_latency
+from tflite_export.examine import Examiner
+from tflite_export.metadata import attach, check_metadata, describe
+from tflite_export.micro import c_array, check_micro
 from tflite_export.model_checks import check_model
 from tflite_export.publish import check_directory, publish
 from tflite_export.quantization import QUANTIZATIONS, Tolerance, check_data, lookup
-from tflite_export.result import ExportedFile, ExportResult
+from tflite_export.result import ExportResult
 from tflite_export.signature import predict
-from tflite_export.verify import accuracy, check_contents, compare
+from tflite_export.verify import accuracy
 
 
 def export(
@@ -31,13 +31,17 @@ def export(
     verification_data=None,
     integer_io=False,
     tolerance=None,
+    dynamic_batch=False,
+    threads=1,
+    metadata=None,
+    micro=False,
 ):
     """Writes a Keras model as TFLite files that are verified and measured.
 
-    Each file has batch size 1. It is converted in a process of its own, run by the LiteRT interpreter on every
-    verification sample, compared with the Keras model, and timed on one thread. Only when all files are within their
-    bounds do they appear in the directory, as `float32.tflite` and so on, with the figures beside them in
-    `export.json`. Whatever fails before, the directory stays as it was.
+    Each file is converted in a process of its own, run by the LiteRT interpreter on every verification sample, compared
+    with the Keras model, and timed on one sample. Only when all files are within their bounds do they appear in the
+    directory, as `float32.tflite` and so on, with the figures beside them in `export.json`. Whatever fails before, the
+    directory stays as it was.
 
     Args:
         model: A built functional or Sequential `keras.Model` that computes in float32. It is not changed.
@@ -52,6 +56,14 @@ def export(
             them 32 standard normal samples.
         integer_io: Whether `"int8"` and `"int16x8"` files take and return integers instead of float32.
         tolerance: Dict from the name of a quantization to a `Tolerance` that takes the place of the table's.
+        dynamic_batch: Whether the files take any number of samples at once instead of one.
+        threads: How many threads the files run on when they are verified and timed.
+        metadata: Dict that JSON can hold, put into every file together with the model's name, a hash of its weights and
+            the version of this library, for `read_metadata` and for any tool that opens zip archives. A list `"labels"`
+            of the names of the classes becomes `labels.txt` there. `None` leaves the files as they are.
+        micro: Whether each file is run under tflite-micro as well: its tensor arena is measured, and beside it appear a
+            header and a source file of C++ (`int8.h`, `int8.cc`) for firmware, without metadata. Needs the extra
+            `micro`. A file that tflite-micro cannot run says why.
 
     Returns:
         An `ExportResult`.
@@ -78,17 +90,43 @@ def export(
     samples, origin = _samples(verification_data, calibration, signature)
     if labels is not None:
         labels = data.as_labels(labels, signature, _count(samples))
+    if micro:
+        check_micro()
+    metadata = check_metadata(metadata, signature)
+    _check_running(threads, dynamic_batch, signature)
     directory = check_directory(directory)
-    reference = _reference(model, signature, samples)
+    examiner = Examiner(samples, _reference(model, signature, samples), labels, threads, micro)
     with tempfile.TemporaryDirectory(prefix="tflite_export_") as folder:
-        paths = convert_in_child(model, rows, folder, calibration, integer_io)
-        files = tuple(_examine(paths[row.name], row, samples, reference, labels, directory) for row in rows)
-        keras_accuracy = None if labels is None else accuracy(*reference.values(), labels)
-        result = ExportResult(model.name, directory, files, _count(samples), origin, keras_accuracy, _environment())
+        paths = convert_in_child(model, rows, folder, calibration, integer_io, dynamic_batch)
+        examined = [examiner.examine(paths[row.name], row) for row in rows]
+        sources = [path for file in examined for path in _finish(file, model, metadata)]
+        files = tuple(_published(file, directory) for file in examined)
+        keras_accuracy = None if labels is None else accuracy(*examiner.reference.values(), labels)
+        result = ExportResult(
+            model.name, directory, files, _count(samples), origin, threads, keras_accuracy, _environment()
+        )
         report = pathlib.Path(folder) / "export.json"
         report.write_text(result.to_json())
-        publish({**{file.path.name: paths[file.quantization] for file in files}, report.name: report}, directory)
+        publish({path.name: path for path in (*sources, report)}, directory)
     return result
+
+
+def _finish(file, model, metadata):
+    """Adds what is to appear with a file that has been examined; the paths of all that is published for it."""
+    paths = [file.path]
+    if file.arena_bytes is not None:
+        texts = c_array(file.path.read_bytes(), f"{file.quantization}_model")
+        for suffix, text in zip((".h", ".cc"), texts, strict=True):
+            paths.append(file.path.with_suffix(suffix))
+            paths[-1].write_text(text)
+    if metadata is not None:
+        attach(file.path, {**describe(model), "quantization": file.quantization, **metadata})
+    return paths
+
+
+def _published(file, directory):
+    """A file as it will be in its directory."""
+    return dataclasses.replace(file, path=directory / file.path.name, bytes=file.path.stat().st_size)
 
 
 def _rows(quantization, tolerance, has_data, integer_io):
@@ -109,6 +147,16 @@ def _rows(quantization, tolerance, has_data, integer_io):
             f"Received: tolerance={tolerance!r}"
         )
     return tuple(dataclasses.replace(row, tolerance=tolerance.get(row.name, row.tolerance)) for row in rows)
+
+
+def _check_running(threads, dynamic_batch, signature):
+    if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
+        raise ValueError(f"`threads` must be an integer of at least 1. Received: threads={threads!r}")
+    if dynamic_batch and signature.fixed_batch:
+        raise ValueError(
+            "`dynamic_batch` needs a model whose batch size is open: give `keras.Input` a shape, not a batch shape. "
+            "Received: dynamic_batch=True for a model with batch size 1"
+        )
 
 
 def _samples(verification_data, calibration, signature):
@@ -132,38 +180,6 @@ def _reference(model, signature, samples):
                 f"Received: model={model.name!r}, whose output {name!r} is NaN or infinite"
             )
     return reference
-
-
-def _examine(path, row, samples, reference, labels, directory):
-    """Verifies and measures one converted file."""
-    contents = read_contents(path)
-    check_contents(contents, row)
-    interpreter = _load(path, row)
-    outputs = interpreter.run(samples)
-    errors = compare(reference, outputs, row, contents.output_steps)
-    latency = measure_latency(interpreter, {name: x[:1] for name, x in samples.items()})
-    return ExportedFile(
-        quantization=row.name,
-        path=directory / f"{row.name}.tflite",
-        bytes=path.stat().st_size,
-        latency_ms=latency.median_ms,
-        latency_spread_ms=latency.spread_ms,
-        latency_runs=latency.runs,
-        accuracy=None if labels is None else accuracy(*outputs.values(), labels),
-        outputs=errors,
-        operators=contents.operators,
-        float_weights=() if row.weights == "FLOAT32" else contents.float_weights,
-    )
-
-
-def _load(path, row):
-    try:
-        return Interpreter(path)
-    except ValueError as error:
-        raise ValueError(
-            f"The {row.name} file does not run, so ask for another quantization. The interpreter says: "
-            f"{error.__cause__} Received: quantization={row.name!r}"
-        ) from error
 
 
 def _environment():

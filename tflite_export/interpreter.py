@@ -3,6 +3,9 @@
 import numpy as np
 from ai_edge_litert import interpreter as litert
 
+# Of a file that takes any number of samples.
+_BATCH = 32
+
 
 class Interpreter:
     """A .tflite file as a function of named arrays of real numbers.
@@ -13,8 +16,12 @@ class Interpreter:
     equation 1), so that every file answers in the model's units.
 
     Args:
-        path: The path of the file, whose batch size is 1.
+        path: The path of the file, whose batch size is 1 or open.
         threads: How many threads it runs on.
+
+    Attributes:
+        dynamic_batch: Whether the file's batch size is open.
+        output_count: How many outputs the file has.
 
     Raises:
         ValueError: If the file cannot be loaded.
@@ -38,9 +45,12 @@ class Interpreter:
             ) from error
         runner = self._interpreter.get_signature_runner()
         self._inputs, self._outputs = runner.get_input_details(), runner.get_output_details()
+        self.dynamic_batch = all(-1 in detail["shape_signature"][:1] for detail in self._inputs.values())
+        self.output_count = len(self._interpreter.get_output_details())
+        self._batch = 1
 
     def run(self, data):
-        """Runs every sample.
+        """Runs every sample: one by one, or several at once where the file's batch size is open.
 
         Args:
             data: Dict from input name to an array `(samples, ...)`.
@@ -48,27 +58,63 @@ class Interpreter:
         Returns:
             Dict from output name to an array `(samples, ...)`.
         """
-        count = len(next(iter(data.values())))
-        rows = [self.run_one({name: x[i : i + 1] for name, x in data.items()}) for i in range(count)]
-        return {name: np.concatenate([row[name] for row in rows]) for name in self._outputs}
+        count, step = len(next(iter(data.values()))), _BATCH if self.dynamic_batch else 1
+        parts = [self._run_batch({name: x[i : i + step] for name, x in data.items()}) for i in range(0, count, step)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in self._outputs}
 
-    def run_one(self, sample):
-        """Runs one sample, a dict from input name to an array with batch size 1, and returns the outputs likewise."""
-        self.set_inputs(sample)
-        self.invoke()
-        return {
-            name: _dequantize(self._interpreter.get_tensor(detail["index"]), detail)
-            for name, detail in self._outputs.items()
-        }
+    def set_inputs(self, samples):
+        """Copies samples into the input tensors.
 
-    def set_inputs(self, sample):
-        """Copies one sample into the input tensors."""
+        Args:
+            samples: Dict from input name to an array; its first axis counts one sample, or any number where the file's
+                batch size is open.
+        """
+        self._resize(len(next(iter(samples.values()))))
         for name, detail in self._inputs.items():
-            self._interpreter.set_tensor(detail["index"], _quantize(sample[name], detail))
+            self._interpreter.set_tensor(detail["index"], _quantize(samples[name], detail))
 
     def invoke(self):
         """Runs the file on the inputs that are set: the part whose time is measured."""
         self._interpreter.invoke()
+
+    def to_tensors(self, samples):
+        """The arrays that the file takes for some samples.
+
+        Args:
+            samples: Dict from input name to an array `(samples, ...)` of real numbers.
+
+        Returns:
+            A list of arrays in the order of the file's inputs, integers where the file keeps integers.
+        """
+        by_index = {detail["index"]: _quantize(samples[name], detail) for name, detail in self._inputs.items()}
+        return [by_index[detail["index"]] for detail in self._interpreter.get_input_details()]
+
+    def from_tensors(self, tensors):
+        """The real numbers that some arrays of the file stand for.
+
+        Args:
+            tensors: A list of arrays in the order of the file's outputs.
+
+        Returns:
+            Dict from output name to an array.
+        """
+        indices = [detail["index"] for detail in self._interpreter.get_output_details()]
+        by_index = dict(zip(indices, tensors, strict=True))
+        return {name: _dequantize(by_index[detail["index"]], detail) for name, detail in self._outputs.items()}
+
+    def _run_batch(self, samples):
+        self.set_inputs(samples)
+        self.invoke()
+        details = self._interpreter.get_output_details()
+        return self.from_tensors([self._interpreter.get_tensor(detail["index"]) for detail in details])
+
+    def _resize(self, count):
+        if count == self._batch:
+            return
+        for detail in self._inputs.values():
+            self._interpreter.resize_tensor_input(detail["index"], (count, *detail["shape"][1:]))
+        self._interpreter.allocate_tensors()
+        self._batch = count
 
 
 def _quantize(values, detail):

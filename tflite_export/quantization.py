@@ -14,7 +14,7 @@ class Source:
     """What a file is made from.
 
     Attributes:
-        saved_model: The directory of a SavedModel whose only signature has batch size 1.
+        saved_model: The directory of a SavedModel with one signature.
         calibration: Samples that set the ranges of the activations, each a dict from input name to an array with
             batch size 1; empty where there are none.
         integer_io: Whether a file of integers takes and returns integers too.

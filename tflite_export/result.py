@@ -33,7 +33,7 @@ class ExportedFile:
         quantization: The name of the quantization.
         path: The path of the file.
         bytes: The size of the file.
-        latency_ms: Median time of one sample on one thread, in milliseconds.
+        latency_ms: Median time of one sample, in milliseconds.
         latency_spread_ms: Distance between the quartiles of the time.
         latency_runs: How many runs were timed.
         accuracy: The share of right answers on the labels, or `None` without labels.
@@ -41,6 +41,8 @@ class ExportedFile:
         operators: The names of the operators in the file, in order.
         float_weights: Names of weights left in float32 although the quantization asked for less; empty where all are
             quantized.
+        arena_bytes: The size of the tensor arena under tflite-micro, or `None` where the file was not run there.
+        micro_refusal: Why tflite-micro cannot run the file, or `None`.
     """
 
     quantization: str
@@ -53,6 +55,8 @@ class ExportedFile:
     outputs: tuple
     operators: tuple
     float_weights: tuple = ()
+    arena_bytes: int | None = None
+    micro_refusal: str | None = None
 
     @property
     def max_abs_error(self):
@@ -83,6 +87,7 @@ class ExportResult(Mapping):
         samples: How many samples the files were verified on.
         data: Where these came from: `"verification_data"`, `"representative_data"` or `"standard normal samples, seed
             0"`.
+        threads: How many threads the files ran on.
         keras_accuracy: The Keras model's accuracy on the same samples, or `None` without labels.
         environment: Processor and versions that the measurements belong to.
     """
@@ -92,6 +97,7 @@ class ExportResult(Mapping):
     files: tuple
     samples: int
     data: str
+    threads: int
     keras_accuracy: float | None
     environment: dict
 
@@ -108,17 +114,20 @@ class ExportResult(Mapping):
         return len(self.files)
 
     def __str__(self):
+        micro = any(file.arena_bytes or file.micro_refusal for file in self.files)
         lines = [
             f"{self.model}: {len(self)} TFLite {'file' if len(self) == 1 else 'files'} in {self.directory}",
-            f"verified on {self.samples} samples ({self.data}), timed with batch size 1 on one thread",
+            f"verified on {self.samples} samples ({self.data}), timed with batch size 1 on {_threads(self.threads)}",
             "",
-            *_table([_HEADER, *map(_cells, self.files)]),
+            *_table([_header(micro), *(_cells(file, micro) for file in self.files)]),
         ]
         if self.keras_accuracy is not None:
             lines.append(f"accuracy of the Keras model on the same samples: {self.keras_accuracy:.2%}")
         for file in self.files:
             if file.float_weights:
                 lines.append(f"{file.quantization}: weights left in float32: {', '.join(file.float_weights)}")
+            if file.micro_refusal:
+                lines.append(f"{file.quantization}: {file.micro_refusal}")
         return "\n".join(lines)
 
     def to_json(self):
@@ -131,7 +140,20 @@ class ExportResult(Mapping):
 _HEADER = ("quantization", "bytes", "max error", "mean error", "same class", "accuracy", "latency ms", "quartile range")
 
 
-def _cells(file):
+def _threads(count):
+    return "one thread" if count == 1 else f"{count} threads"
+
+
+def _header(micro):
+    return (*_HEADER, "arena bytes") if micro else _HEADER
+
+
+def _cells(file, micro):
+    arena = "-" if file.arena_bytes is None else f"{file.arena_bytes:,}"
+    return (*_common_cells(file), arena) if micro else _common_cells(file)
+
+
+def _common_cells(file):
     return (
         file.quantization,
         f"{file.bytes:,}",

@@ -26,10 +26,11 @@ class Port:
 
 @dataclasses.dataclass(frozen=True)
 class Signature:
-    """The inputs and outputs of a model, in the model's order."""
+    """The inputs and outputs of a model, in the model's order, and whether its batch size is fixed to 1."""
 
     inputs: tuple
     outputs: tuple
+    fixed_batch: bool = False
 
 
 def read_signature(model):
@@ -51,7 +52,8 @@ def read_signature(model):
     functional = as_functional(model)
     inputs = tuple(_port(_input_name(tensor), tensor, model) for tensor in functional.inputs)
     outputs = zip(_unique(functional.output_names), functional.outputs, strict=True)
-    return Signature(inputs, tuple(_port(name, tensor, model) for name, tensor in outputs))
+    fixed_batch = any(tensor.shape[0] is not None for tensor in functional.inputs)
+    return Signature(inputs, tuple(_port(name, tensor, model) for name, tensor in outputs), fixed_batch)
 
 
 def call(model, tensors):
@@ -99,7 +101,7 @@ def _port(name, tensor, model):
     batch, *shape = tensor.shape
     if None in shape or batch not in (None, 1):
         raise ValueError(
-            "A file has batch size 1 and fixed shapes, so every size of an input or output but the batch must be "
+            "A file has fixed shapes, so every size of an input or output but the batch must be "
             "known, and the batch open or 1. Give `keras.Input` a full shape. "
             f"Received: model={model.name!r}, whose {name!r} has the shape {tensor.shape}"
         )

@@ -9,6 +9,8 @@ import keras
 import numpy as np
 import pytest
 
+from tflite_export import Interpreter, read_metadata
+
 
 def run(*flags, **environment):
     return subprocess.run(
@@ -26,6 +28,8 @@ def inputs(make_model, samples, tmp_path_factory):
     make_model().save(folder / "model.keras")
     np.savez(folder / "samples.npz", anything=samples)
     np.save(folder / "pickled.npy", np.array([{}]), allow_pickle=True)
+    (folder / "broken.json").write_text("{")
+    (folder / "metadata.json").write_text('{"preprocessing": "pixel / 255"}')
     (folder / "truncated.npz").write_bytes((folder / "samples.npz").read_bytes()[:500])
     (folder / "truncated.keras").write_bytes((folder / "model.keras").read_bytes()[:500])
     return folder
@@ -48,6 +52,11 @@ def inputs(make_model, samples, tmp_path_factory):
             "--labels must hold NumPy arrays of numbers",
         ),
         (["--model=model.keras", "--out=new", "--integer_io=perhaps"], "integer_io=perhaps"),
+        (["--model=model.keras", "--out=new", "--threads=0"], "--threads=0"),
+        (
+            ["--model=model.keras", "--out=new", "--quantization=float32", "--metadata=broken.json"],
+            "--metadata must hold JSON",
+        ),
         (["--unknown=1"], "'unknown'"),
         (["model.keras", "--out=new"], "Received: model.keras"),
     ],
@@ -66,10 +75,14 @@ def test_wrong_flag_is_one_line_and_status_1(inputs, monkeypatch, flags, message
 def test_command_line_exports_on_another_backend(inputs, tmp_path):
     pytest.importorskip("jax")
     finished = run(
-        f"--model={inputs / 'model.keras'}", f"--out={tmp_path}", "--quantization=float32", KERAS_BACKEND="jax"
+        *(f"--model={inputs / 'model.keras'}", f"--out={tmp_path}", "--quantization=float32"),
+        *(f"--metadata={inputs / 'metadata.json'}", "--dynamic_batch", "--threads=2"),
+        KERAS_BACKEND="jax",
     )
     assert finished.returncode == 0, finished.stderr
     assert "float32" in finished.stdout and "standard normal samples" in finished.stdout
+    assert read_metadata(tmp_path / "float32.tflite")["preprocessing"] == "pixel / 255"
+    assert Interpreter(tmp_path / "float32.tflite").dynamic_batch
     report = json.loads((tmp_path / "export.json").read_text())
     assert report["files"][0]["bytes"] == (tmp_path / "float32.tflite").stat().st_size
     assert report["files"][0]["outputs"][0]["max_abs"] <= 1e-5 * report["files"][0]["outputs"][0]["span"]

@@ -12,6 +12,7 @@ from ai_edge_litert.interpreter import Interpreter as LiteRT
 from keras import layers
 
 from tflite_export import QUANTIZATIONS, Tolerance, export, exporter
+from tflite_export.examine import load
 
 
 def run_file(path, data):
@@ -339,7 +340,7 @@ def test_layer_of_the_running_script_is_refused_by_name(make_model, samples, tmp
 def test_file_that_does_not_run_is_an_error(tmp_path):
     (tmp_path / "int8.tflite").write_bytes(b"no flatbuffer at all")
     with pytest.raises(ValueError, match="The int8 file does not run.*The interpreter says: .+ Received: quantization"):
-        exporter._load(tmp_path / "int8.tflite", QUANTIZATIONS["int8"])
+        load(tmp_path / "int8.tflite", QUANTIZATIONS["int8"])
 
 
 def test_import_does_not_load_a_framework():
