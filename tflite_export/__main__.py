@@ -40,6 +40,11 @@ _INTEGER_IO = flags.DEFINE_bool(
     "integer_io", False, "Whether int8 and int16x8 files take and return integers instead of float32."
 )
 
+_WEIGHT_BITS = flags.DEFINE_list(
+    "weight_bits",
+    [],
+    "Bits of the weights of single layers in int8_dynamic and int4_weights files: stem:32,logits:8.",
+)
 _DYNAMIC_BATCH = flags.DEFINE_bool("dynamic_batch", False, "Whether the files take any number of samples at once.")
 _THREADS = flags.DEFINE_integer("threads", 1, "How many threads the files run on when they are verified and timed.", 1)
 _METADATA = flags.DEFINE_string(
@@ -72,6 +77,7 @@ def check_flags():
             raise ValueError(f"--{name} must name a {suffix} file that is there. Received: --{name}={flag.value}")
         if flag.value and suffix in (".keras", ".npz") and not zipfile.is_zipfile(path):
             raise ValueError(f"--{name} must name a whole {suffix} file. Received: --{name}={flag.value}")
+    _weight_bits()
     needy = [row.name for row in rows if row.needs_data]
     if needy and not _REPRESENTATIVE_DATA.value:
         raise ValueError(
@@ -101,6 +107,7 @@ def main(argv):
         labels,
         verification_data=verification_data,
         integer_io=_INTEGER_IO.value,
+        weight_bits=_weight_bits(),
         dynamic_batch=_DYNAMIC_BATCH.value,
         threads=_THREADS.value,
         metadata=metadata,
@@ -143,6 +150,16 @@ def _read(flag):
         raise ValueError(
             f"--{flag.name} must hold NumPy arrays of numbers ({error}). Received: --{flag.name}={flag.value}"
         ) from error
+
+
+def _weight_bits():
+    """`{layer: bits}`, or `None` where no layer is named."""
+    pairs = [text.rpartition(":") for text in _WEIGHT_BITS.value]
+    if not all(name and bits.isdecimal() for name, _, bits in pairs):
+        raise ValueError(
+            f"--weight_bits must be layers and bits, name:8. Received: --weight_bits={','.join(_WEIGHT_BITS.value)}"
+        )
+    return {name: int(bits) for name, _, bits in pairs} or None
 
 
 def _read_json(flag):

@@ -17,7 +17,7 @@ import numpy as np
 from cgap_keras.structure.graph import as_functional, trace
 
 
-def convert_in_child(model, quantizations, folder, calibration, integer_io, dynamic_batch=False):
+def convert_in_child(model, quantizations, folder, calibration, **options):
     """Converts a model in a process of its own, once for each quantization.
 
     Args:
@@ -25,8 +25,8 @@ def convert_in_child(model, quantizations, folder, calibration, integer_io, dyna
         quantizations: The rows of the table that are asked.
         folder: An empty directory for what passes between the processes.
         calibration: Dict from input name to an array of samples, or `None`.
-        integer_io: Whether files of integers take and return integers.
-        dynamic_batch: Whether the batch size stays open.
+        **options: `integer_io`, whether files of integers take and return integers; `dynamic_batch`, whether the batch
+            size stays open; `weight_bits`, a dict from the path of a layer to bits. By default neither, and no layer.
 
     Returns:
         Dict from the name of a quantization to the path of its file in `folder`.
@@ -37,8 +37,7 @@ def convert_in_child(model, quantizations, folder, calibration, integer_io, dyna
     """
     folder = pathlib.Path(folder)
     names = [row.name for row in quantizations]
-    request = {"quantizations": names, "integer_io": integer_io, "dynamic_batch": dynamic_batch}
-    _write_request(model, request, folder, calibration)
+    _write_request(model, {"quantizations": names, **options}, folder, calibration)
     finished = subprocess.run(
         [sys.executable, "-m", "tflite_export.convert", str(folder)],
         env=environment(),

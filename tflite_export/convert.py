@@ -25,8 +25,9 @@ def main(folder):
     sys.excepthook = lambda kind, error, trace: _report(folder, kind, error, trace)
     request = json.loads((folder / "request.json").read_text())
     classes = {name: _find(module, name) for module, name in request["classes"]}
-    saved = _save(folder, classes, batch_size=None if request["dynamic_batch"] else 1)
-    source = Source(saved, _calibration(folder), request["integer_io"])
+    model, signature, bits = _load(folder, classes, request.get("weight_bits"))
+    saved = _save(model, signature, folder, batch_size=None if request.get("dynamic_batch") else 1)
+    source = Source(saved, _calibration(folder), request.get("integer_io", False), bits)
     for row in lookup(request["quantizations"]):
         (folder / "stage").write_text(row.name)
         (folder / f"{row.name}.tflite").write_bytes(row.build(source))
@@ -37,7 +38,22 @@ def _find(module, name):
     return functools.reduce(getattr, name.split("."), importlib.import_module(module))
 
 
-def _save(folder, classes, batch_size):
+def _load(folder, classes, weight_bits):
+    """The model, its signature, and a dict from the mark of a layer to the bits of its weights."""
+    import keras
+
+    from tflite_export.layer_bits import mark_layers
+    from tflite_export.signature import read_signature
+
+    # The caller's own live model was saved a moment ago, so its Lambda layers are as trustworthy as the caller.
+    model = keras.models.load_model(folder / "model.keras", custom_objects=classes, compile=False, safe_mode=False)
+    # Before layers are renamed: an output has the name of its layer.
+    signature = read_signature(model)
+    marks = mark_layers(model) if weight_bits else {}
+    return model, signature, {marks[path]: bits for path, bits in (weight_bits or {}).items()}
+
+
+def _save(model, signature, folder, batch_size):
     """Writes the model as a SavedModel with one signature, and returns its directory.
 
     A SavedModel, because the converter's way from concrete functions loses the variables of a Keras 3 model and
@@ -46,11 +62,8 @@ def _save(folder, classes, batch_size):
     import keras
     import tensorflow as tf
 
-    from tflite_export.signature import call, read_signature
+    from tflite_export.signature import call
 
-    # The caller's own live model was saved a moment ago, so its Lambda layers are as trustworthy as the caller.
-    model = keras.models.load_model(folder / "model.keras", custom_objects=classes, compile=False, safe_mode=False)
-    signature = read_signature(model)
     spec = {
         port.name: tf.TensorSpec((batch_size, *port.shape), port.dtype, name=port.name) for port in signature.inputs
     }

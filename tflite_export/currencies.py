@@ -89,7 +89,7 @@ class FileCost:
             calibration = data.as_arrays(self.representative_data, signature, "representative_data")
         rows = lookup((self.quantization,))
         with tempfile.TemporaryDirectory(prefix="tflite_export_") as folder:
-            path = convert_in_child(model, rows, folder, calibration, integer_io=False)[self.quantization]
+            path = convert_in_child(model, rows, folder, calibration)[self.quantization]
             return self.measure(path, calibration or data.random_arrays(signature), self.threads)
 
 

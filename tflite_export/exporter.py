@@ -11,6 +11,7 @@ import numpy as np
 from tflite_export import data
 from tflite_export.child import convert_in_child
 from tflite_export.examine import Examiner
+from tflite_export.layer_bits import check_weight_bits
 from tflite_export.metadata import attach, check_metadata, describe
 from tflite_export.micro import c_array, check_micro
 from tflite_export.model_checks import check_model
@@ -31,6 +32,7 @@ def export(
     verification_data=None,
     integer_io=False,
     tolerance=None,
+    weight_bits=None,
     dynamic_batch=False,
     threads=1,
     metadata=None,
@@ -47,7 +49,7 @@ def export(
         model: A built functional or Sequential `keras.Model` that computes in float32. It is not changed.
         directory: Where the files go; made if it is not there.
         quantization: One or more of `"float32"`, `"float16"`, `"int8_dynamic"` (int8 weights), `"int4_weights"` (int4
-            weights), `"int8"` (int8 weights and activations), `"int16x8"` (int8 weights, int16 activations).
+            weights, int8 in depthwise convolutions), `"int8"` (int8 weights and activations), `"int16x8"` (int8 weights, int16 activations).
         representative_data: Samples that set the ranges of the activations, as the model takes them: an array with
             the samples on its first axis, a list of such, or a dict from input name to array. Some hundred do. Needed
             for `"int8"` and `"int16x8"`.
@@ -56,6 +58,8 @@ def export(
             them 32 standard normal samples.
         integer_io: Whether `"int8"` and `"int16x8"` files take and return integers instead of float32.
         tolerance: Dict from the name of a quantization to a `Tolerance` that takes the place of the table's.
+        weight_bits: Dict from the path of a layer (`"conv2d_3"`, `"encoder/dense"`) to the bits of its weights in
+            `"int8_dynamic"` and `"int4_weights"` files: 4, 8, or 32, which leaves them in float.
         dynamic_batch: Whether the files take any number of samples at once instead of one.
         threads: How many threads the files run on when they are verified and timed.
         metadata: Dict that JSON can hold, put into every file together with the model's name, a hash of its weights and
@@ -84,6 +88,7 @@ def export(
     """
     rows = _rows(quantization, tolerance, representative_data is not None, integer_io)
     signature = check_model(model)
+    weight_bits = check_weight_bits(weight_bits, model, rows)
     calibration = None
     if representative_data is not None:
         calibration = data.as_arrays(representative_data, signature, "representative_data")
@@ -97,7 +102,8 @@ def export(
     directory = check_directory(directory)
     examiner = Examiner(samples, _reference(model, signature, samples), labels, threads, micro)
     with tempfile.TemporaryDirectory(prefix="tflite_export_") as folder:
-        paths = convert_in_child(model, rows, folder, calibration, integer_io, dynamic_batch)
+        options = {"integer_io": integer_io, "dynamic_batch": dynamic_batch, "weight_bits": weight_bits}
+        paths = convert_in_child(model, rows, folder, calibration, **options)
         examined = [examiner.examine(paths[row.name], row) for row in rows]
         sources = [path for file in examined for path in _finish(file, model, metadata)]
         files = tuple(_published(file, directory) for file in examined)

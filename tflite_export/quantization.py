@@ -6,7 +6,8 @@ quantize is a new row; nothing else names one.
 
 import dataclasses
 import functools
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,11 +19,13 @@ class Source:
         calibration: Samples that set the ranges of the activations, each a dict from input name to an array with
             batch size 1; empty where there are none.
         integer_io: Whether a file of integers takes and returns integers too.
+        bits: Dict from the mark of a layer to the bits of its weights, where they are to be others than the rest's.
     """
 
     saved_model: str
     calibration: tuple = ()
     integer_io: bool = False
+    bits: Mapping = dataclasses.field(default_factory=dict)
 
     @functools.cached_property
     def float32(self):
@@ -70,6 +73,7 @@ class Quantization:
         activations: The integer type of the activations, or `None` where they are float. A file with integer
             activations may hold no float tensor but its inputs and outputs.
         needs_data: Whether `representative_data` is needed to make it.
+        by_layer: Whether single layers can have weights of other bits.
     """
 
     name: str
@@ -79,6 +83,7 @@ class Quantization:
     weights: str
     activations: str | None = None
     needs_data: bool = False
+    by_layer: bool = False
 
 
 def _float32(source):
@@ -96,23 +101,45 @@ def _float16(source):
 
 def _int8_dynamic(source):
     # The converter's own dynamic-range mode leaves every weight of fewer than 1024 elements in float without a word.
-    from litert_quantizer import recipe
-
-    return _by_recipe(source, recipe.dynamic_wi8_afp32())
+    return _by_recipe(source, 8)
 
 
 def _int4_weights(source):
-    from litert_quantizer import recipe
-
-    return _by_recipe(source, recipe.dynamic_wi4_afp32())
+    return _by_recipe(source, 4)
 
 
-def _by_recipe(source, recipe):
-    from litert_quantizer import quantizer
+def _by_recipe(source, bits):
+    """A file whose weights have so many bits, those of single layers as `source.bits` says."""
+    from litert_quantizer import quantizer, recipe_manager
 
+    from tflite_export.layer_bits import operators_by_mark
+
+    manager = recipe_manager.RecipeManager()
+    _add_bits(manager, ".*", bits)
+    operators = operators_by_mark(source.float32)
+    for mark, own_bits in source.bits.items():
+        for output in operators.get(mark, ()):
+            # The quantizer ends each name of an operator's outputs so.
+            _add_bits(manager, f"^{re.escape(output)};$", own_bits)
     tool = quantizer.Quantizer(bytearray(source.float32))
-    tool.load_quantization_recipe(recipe)
+    tool.load_quantization_recipe(manager.get_quantization_recipe())
     return bytes(tool.quantize().quantized_model)
+
+
+def _add_bits(manager, regex, bits):
+    """Tells a recipe the bits of the weights of some operators; where two apply, the later one holds."""
+    from litert_quantizer import qtyping, recipe_manager
+
+    everything = qtyping.TFLOperationName.ALL_SUPPORTED
+    if bits == 32:
+        none = recipe_manager.AlgorithmName.NO_QUANTIZE
+        manager.add_quantization_config(regex, everything, algorithm_key=none)
+        return
+    # What there is no kernel of four bits for has eight: the quantizer passes over a rule that it cannot follow. It
+    # keeps one rule for each regular expression, so the second is spelt another way.
+    manager.add_dynamic_config(regex, everything, 8)
+    if bits != 8:
+        manager.add_dynamic_config(f"(?:{regex})", everything, bits)
 
 
 def _int8(source):
@@ -158,13 +185,15 @@ QUANTIZATIONS = {
             _int8_dynamic,
             Tolerance(0.5, 0.03, 0.95),
             "INT8",
+            by_layer=True,
         ),
         Quantization(
             "int4_weights",
-            "weights int4, one scale a channel, activations float32, quantized on the fly",
+            "weights int4, one scale a channel, int8 in depthwise convolutions; activations as above",
             _int4_weights,
             Tolerance(0.8, 0.2, 0.9),
             "INT4",
+            by_layer=True,
         ),
         Quantization(
             "int8",

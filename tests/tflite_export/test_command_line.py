@@ -57,6 +57,7 @@ def inputs(make_model, samples, tmp_path_factory):
             ["--model=model.keras", "--out=new", "--quantization=float32", "--metadata=broken.json"],
             "--metadata must hold JSON",
         ),
+        (["--model=model.keras", "--out=new", "--weight_bits=logits"], "--weight_bits must be layers and bits"),
         (["--unknown=1"], "'unknown'"),
         (["model.keras", "--out=new"], "Received: model.keras"),
     ],
