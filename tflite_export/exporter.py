@@ -49,7 +49,8 @@ def export(
         model: A built functional or Sequential `keras.Model` that computes in float32. It is not changed.
         directory: Where the files go; made if it is not there.
         quantization: One or more of `"float32"`, `"float16"`, `"int8_dynamic"` (int8 weights), `"int4_weights"` (int4
-            weights, int8 in depthwise convolutions), `"int8"` (int8 weights and activations), `"int16x8"` (int8 weights, int16 activations).
+            weights, int8 in depthwise convolutions), `"int8"` (int8 weights and activations), `"int16x8"` (int8
+            weights, int16 activations).
         representative_data: Samples that set the ranges of the activations, as the model takes them: an array with
             the samples on its first axis, a list of such, or a dict from input name to array. Some hundred do. Needed
             for `"int8"` and `"int16x8"`.
