@@ -35,33 +35,40 @@ def main(argv):
     path = RESULTS / "latency.json"
     result = json.loads(path.read_text()) if path.exists() else {}
     result |= {"command": " ".join(["python", *sys.argv]), "environment": environment()}
+    parts = {"widths": {str(width): plain(width) for width in WIDTHS}, "networks": networks()}
+    parts = {name: models for name, models in parts.items() if ONLY.value in (None, name)}
     with tempfile.TemporaryDirectory() as folder:
-        if ONLY.value != "networks":
-            result["widths"] = measure({width: plain(width) for width in WIDTHS}, folder)
-        if ONLY.value != "widths":
-            result["networks"] = measure(networks(), folder)
+        exported = {name: export_all(models, pathlib.Path(folder, name)) for name, models in parts.items()}
+        print("All exported; timing begins.", flush=True)
+        for name, rows_and_files in exported.items():
+            result[name] = measure(*rows_and_files)
     path.write_text(json.dumps(result, indent=1) + "\n")
 
 
-def measure(models, folder):
-    """Exports models and times the files in turns; a row each, with its cost and the medians in milliseconds."""
+def export_all(models, folder):
+    """Exports models; a row each with its cost, and for each row and quantization what is to be timed."""
     import numpy as np
 
     import cgap_keras
     from tflite_export import Interpreter, export
-    from tflite_export.measure import measure_latency
+    from tflite_export.signature import read_signature
 
     rows, files = {}, {}
     for name, model in models.items():
-        shape = model.inputs[0].shape[1:]
-        x = np.random.default_rng(0).normal(size=(16, *shape)).astype("float32")
-        result = export(model, pathlib.Path(folder, str(name)), QUANTIZATIONS, x)
+        (port,) = read_signature(model).inputs
+        x = np.random.default_rng(0).normal(size=(16, *port.shape)).astype("float32")
+        result = export(model, folder / name, QUANTIZATIONS, x)
         cost = cgap_keras.cost(model)
         rows[name] = {"params": cost.params, "macs": cost.macs, **{f"{q}_bytes": result[q].bytes for q in result}}
-        (port,) = model.inputs
-        sample = {port._keras_history.operation.name: x[:1]}
-        files |= {(name, q): (Interpreter(result[q].path), sample) for q in result}
+        files |= {(name, q): (Interpreter(result[q].path), {port.name: x[:1]}) for q in result}
         print(name, rows[name], flush=True)
+    return rows, files
+
+
+def measure(rows, files):
+    """Times all files in turns; the rows with the medians in milliseconds."""
+    from tflite_export.measure import measure_latency
+
     times = {key: [] for key in files}
     for _ in range(TURNS.value):
         for key, (interpreter, sample) in files.items():
