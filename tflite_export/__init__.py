@@ -7,6 +7,7 @@ neither.
 
 import importlib
 
+_PACKAGES = ("fpga", "tfmot")
 _HOMES = {
     "export": "tflite_export.exporter",
     "ExportResult": "tflite_export.result",
@@ -36,12 +37,13 @@ __all__ = [
     "fpga",
     "latency_ms",
     "read_metadata",
+    "tfmot",
 ]
 
 
 def __getattr__(name):
-    if name == "fpga":
-        return importlib.import_module("tflite_export.fpga")
+    if name in _PACKAGES:
+        return importlib.import_module(f"tflite_export.{name}")
     if name in _HOMES:
         value = globals()[name] = getattr(importlib.import_module(_HOMES[name]), name)
         return value

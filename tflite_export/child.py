@@ -37,7 +37,9 @@ def convert_in_child(model, quantizations, folder, calibration, **options):
     """
     folder = pathlib.Path(folder)
     names = [row.name for row in quantizations]
-    _write_request(model, {"quantizations": names, **options}, folder, calibration)
+    if calibration is not None:
+        np.savez(folder / "calibration.npz", **calibration)
+    write_request(model, {"quantizations": names, **options}, folder)
     finished = subprocess.run(
         [sys.executable, "-m", "tflite_export.convert", str(folder)],
         env=environment(),
@@ -47,11 +49,21 @@ def convert_in_child(model, quantizations, folder, calibration, **options):
         check=False,
     )
     if finished.returncode:
-        raise _failure(finished, model, folder)
+        raise failure(finished, model, folder)
     return {name: folder / f"{name}.tflite" for name in names}
 
 
-def _write_request(model, request, folder, calibration):
+def write_request(model, request, folder):
+    """Leaves a model and what is asked of it for a child process.
+
+    Args:
+        model: A functional or Sequential model.
+        request: A dict that JSON can hold.
+        folder: Where `model.keras` and `request.json` go, which names the classes of the model's layers besides.
+
+    Raises:
+        ValueError: If the model cannot be saved, or a class cannot be imported elsewhere.
+    """
     functional = as_functional(model)
     try:
         # Without the compile state: optimizer slots would double the file, and a loss need not be serializable.
@@ -61,8 +73,6 @@ def _write_request(model, request, folder, calibration):
             f"The model must be one that Keras can save, to be handed to the converter: {error} "
             f"Received: model={model.name!r}"
         ) from error
-    if calibration is not None:
-        np.savez(folder / "calibration.npz", **calibration)
     (folder / "request.json").write_text(json.dumps({**request, "classes": _classes(model)}))
 
 
@@ -93,16 +103,26 @@ def environment():
     return variables
 
 
-def _failure(finished, model, folder):
-    """The exception for a child that failed: the converter's own words if it left any, else how it died."""
+def failure(finished, model, folder, purpose="converted"):
+    """The exception for a child that failed.
+
+    Args:
+        finished: The `subprocess.CompletedProcess`.
+        model: The model that was handed over.
+        folder: The directory that passed between the processes.
+        purpose: What was to become of the model, a participle.
+
+    Returns:
+        A `ValueError` with the child's own words if it left any, else a `RuntimeError` that tells how it died.
+    """
     stage, error = folder / "stage", folder / "error"
     where = stage.read_text() if stage.exists() else "loading"
     if error.exists():
         return ValueError(
-            f"The model cannot be converted ({where}): {error.read_text()} Received: model={model.name!r}"
+            f"The model cannot be {purpose} ({where}): {error.read_text()} Received: model={model.name!r}"
         )
     lines = [line for line in finished.stderr.splitlines() if line.strip()]
     return RuntimeError(
-        f"The process that converts ended with the status {finished.returncode} ({where}). Its last words: "
-        f"{lines[-1] if lines else 'none'!r}. Received: model={model.name!r}"
+        f"The process by which the model is {purpose} ended with the status {finished.returncode} ({where}). Its last "
+        f"words: {lines[-1] if lines else 'none'!r}. Received: model={model.name!r}"
     )

@@ -22,9 +22,9 @@ _LONGEST_MESSAGE = 800
 def main(folder):
     """Does what `request.json` in the folder asks."""
     folder = pathlib.Path(folder)
-    sys.excepthook = lambda kind, error, trace: _report(folder, kind, error, trace)
+    sys.excepthook = lambda kind, error, trace: report(folder, kind, error, trace)
     request = json.loads((folder / "request.json").read_text())
-    classes = {name: _find(module, name) for module, name in request["classes"]}
+    classes = {name: find_class(module, name) for module, name in request["classes"]}
     model, signature, bits = _load(folder, classes, request.get("weight_bits"))
     saved = _save(model, signature, folder, batch_size=None if request.get("dynamic_batch") else 1)
     source = Source(saved, _calibration(folder), request.get("integer_io", False), bits)
@@ -33,7 +33,7 @@ def main(folder):
         (folder / f"{row.name}.tflite").write_bytes(row.build(source))
 
 
-def _find(module, name):
+def find_class(module, name):
     """The class of a layer. Importing its module is enough where the class is registered with Keras, not elsewhere."""
     return functools.reduce(getattr, name.split("."), importlib.import_module(module))
 
@@ -87,7 +87,7 @@ def _calibration(folder):
     return tuple({name: x[i : i + 1] for name, x in data.items()} for i in range(count))
 
 
-def _report(folder, kind, error, trace):
+def report(folder, kind, error, trace):
     """Leaves the reason for the parent to find, before Python prints the whole trace."""
     (folder / "error").write_text(explain(error))
     sys.__excepthook__(kind, error, trace)

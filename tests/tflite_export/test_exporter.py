@@ -315,14 +315,14 @@ def test_operation_without_operator_is_named(custom, earlier):
 
 def test_crash_of_the_child_is_an_error_of_the_caller(custom, earlier, monkeypatch):
     model = custom("Doomed")
-    write_request = exporter.convert_in_child.__globals__["_write_request"]
+    write_request = exporter.convert_in_child.__globals__["write_request"]
 
     def doom(*args):
         write_request(*args)
         monkeypatch.setenv("DOOM_THE_CHILD", "1")
 
     # The layer has to survive until the child has the model, since the caller runs it too.
-    monkeypatch.setitem(exporter.convert_in_child.__globals__, "_write_request", doom)
+    monkeypatch.setitem(exporter.convert_in_child.__globals__, "write_request", doom)
     before = listing(earlier)
     with pytest.raises(RuntimeError, match=r"status -6 \(loading\).*pass 3 failed.*model='doomed'"):
         export(model, earlier, "float32", SMALL)
