@@ -76,7 +76,7 @@ flags.DEFINE_float("growth_rate", 0.5, "The share of each layer's units that get
 flags.DEFINE_integer("prune_steps", 5, "Over how many edits the network is pruned.", 1)
 flags.DEFINE_float(
     "fine_tune",
-    0.5,
+    0.75,
     "The share of the steps that follows the last edit; the edits are spread over the rest.",
     0.0,
     0.99,
