@@ -59,6 +59,7 @@ EXPERIMENTS = {
             "cgap-none": ("--normalize=none",),
             "cgap-max": ("--normalize=max",),
             "cgap-local": ("--scope=local",),
+            "cgap-local-quick": ("--scope=local", "--fine_tune=0.75"),
             "cgap-isomorphic": ("--scope=isomorphic",),
             "cgap-any-width": ("--round_to=1",),
             "cgap-l2": ("--criterion=l2",),

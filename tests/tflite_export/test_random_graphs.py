@@ -1,0 +1,36 @@
+"""Arbitrary graphs: a file answers as the model does, or says what it lacks.
+
+`EXPORT_GRAPHS=300` in the environment tries as many graphs as it says; each takes some seconds.
+"""
+
+import os
+import tempfile
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from tests.models import randomize
+from tests.random_graphs import build, programs, random_inputs
+from tflite_export import export
+from tflite_export.signature import read_signature
+
+GRAPHS = int(os.environ.get("EXPORT_GRAPHS", 2))
+# What a model may hold that TFLite has no operator or no integer kernel for.
+REFUSALS = ("TFLite has no operator for", "still computes in float at", "need operators that are not built into TFLite")
+
+
+@pytest.mark.usefixtures("quick_weights")
+@settings(max_examples=GRAPHS, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], deadline=None)
+@given(programs())
+def test_files_of_random_graphs(program):
+    model = build(program)
+    randomize(model)
+    names = [port.name for port in read_signature(model).inputs]
+    data = dict(zip(names, random_inputs(model, batch=16), strict=True))
+    for quantization in ("float32", "int8"):
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                # It compares every output itself, and raises where one is out of bound.
+                export(model, folder, quantization, data)
+            except ValueError as error:
+                assert any(refusal in str(error) for refusal in REFUSALS), error
