@@ -67,8 +67,8 @@ def export(
             the version of this library, for `read_metadata` and for any tool that opens zip archives. A list `"labels"`
             of the names of the classes becomes `labels.txt` there. `None` leaves the files as they are.
         micro: Whether each file is run under tflite-micro as well: its tensor arena is measured, and beside it appear a
-            header and a source file of C++ (`int8.h`, `int8.cc`) for firmware, without metadata. Needs the extra
-            `micro`. A file that tflite-micro cannot run says why.
+            header and a source file of C++ (`int8_model.h`, `int8_model.cc`) for firmware, without metadata. Needs the
+            extra `micro`. A file that tflite-micro cannot run says why.
 
     Returns:
         An `ExportResult`.
@@ -122,9 +122,10 @@ def _finish(file, model, metadata):
     """Adds what is to appear with a file that has been examined; the paths of all that is published for it."""
     paths = [file.path]
     if file.arena_bytes is not None:
-        texts = c_array(file.path.read_bytes(), f"{file.quantization}_model")
-        for suffix, text in zip((".h", ".cc"), texts, strict=True):
-            paths.append(file.path.with_suffix(suffix))
+        name = f"{file.quantization}_model"
+        for suffix, text in zip((".h", ".cc"), c_array(file.path.read_bytes(), name), strict=True):
+            # As the source includes the header.
+            paths.append(file.path.with_name(name + suffix))
             paths[-1].write_text(text)
     if metadata is not None:
         attach(file.path, {**describe(model), "quantization": file.quantization, **metadata})

@@ -109,12 +109,13 @@ def test_what_tflite_micro_cannot_run_says_why(shipped):
     assert set(refused) == {"float16", "int8_dynamic", "int4_weights"}
     for name, reason in refused.items():
         assert reason.startswith("tflite-micro cannot run the file: ") and f"{name}: {reason}" in str(result)
-        assert result[name].arena_bytes is None and not result[name].path.with_suffix(".cc").exists()
+        assert result[name].arena_bytes is None and not (result.directory / f"{name}_model.cc").exists()
 
 
 def test_source_of_firmware_holds_the_model_without_its_metadata(shipped):
     _, result = shipped
-    source = result["int8"].path.with_suffix(".cc").read_text()
+    source = (result.directory / "int8_model.cc").read_text()
+    assert '#include "int8_model.h"' in source and (result.directory / "int8_model.h").exists()
     held = bytes(int(byte, 16) for byte in re.findall(r"0x(..),", source))
     file = result["int8"].path.read_bytes()
     assert file.startswith(held) and file[len(held) :].startswith(b"PK")
