@@ -65,8 +65,7 @@ class Training:
         """Trains, and returns the mean losses of the epochs."""
         request = self._request
         losses = [tf_keras.losses.get({"class_name": name, "config": config}) for name, config in request["losses"]]
-        # Adam of the older kind: tensorflow-model-optimization wraps layers whose variables the newer one loses.
-        model.compile(tf_keras.optimizers.legacy.Adam(request["learning_rate"]), losses)
+        model.compile(tf_keras.optimizers.Adam(request["learning_rate"]), losses)
         history = model.fit(
             self._x, self._y, request["batch_size"], request["epochs"], verbose=0, callbacks=list(callbacks)
         )

@@ -13,8 +13,8 @@ from cgap_keras.structure.graph import Edge, as_functional, trace
 
 # As far as equal outputs can be asked: float32 rounds sums differently in another order.
 TOLERANCE = 1e-5
-# What Keras 3 writes into a configuration and tf_keras has no word for, with the values that mean nothing there.
-_NEWER = ("dtype", "quantization_config", "lora_rank", "lora_alpha", "synchronized", "value_range", "batch_shape")
+# What makes no difference there: all is float32, on one device.
+_WITHOUT_MEANING = ("dtype", "synchronized")
 # What has another name there.
 _RENAMED = {("LeakyReLU", "negative_slope"): "alpha"}
 
@@ -79,10 +79,11 @@ def _structured(model, samples):
 def _copy_layer(call, taken):
     kind = type(call.operation)
     counterpart = getattr(tf_keras.layers, kind.__name__, None)
-    if not kind.__module__.startswith("keras.") or counterpart is None:
+    # An operation of `keras.ops` may have the name of a layer, and mean something else.
+    if not kind.__module__.startswith("keras.src.layers.") or counterpart is None:
         raise ValueError(
             f"The layer {call.path!r} has no counterpart in tf_keras, which tensorflow-model-optimization works on. "
-            f"Received: a layer of type {kind.__name__}"
+            f"Received: {kind.__module__}.{kind.__name__}"
         )
     config = {**_translate(call.operation.get_config(), counterpart, call), "name": _unique(call.path, taken)}
     return counterpart.from_config(config)
@@ -97,14 +98,14 @@ def _translate(config, counterpart, call):
         if not key.endswith("_initializer")
     }
     accepted = _parameters(counterpart)
-    left_out = {key: value for key, value in config.items() if key not in accepted and key not in _NEWER}
+    left_out = {key: value for key, value in config.items() if key not in accepted and key not in _WITHOUT_MEANING}
     unknown = {key: value for key, value in left_out.items() if value not in (None, False)}
     if unknown:
         raise ValueError(
             f"The layer {call.path!r} has options that tf_keras does not know. Received: {unknown} of a "
             f"{counterpart.__name__}"
         )
-    return {key: _legacy(value) for key, value in config.items() if key in accepted and key not in _NEWER}
+    return {key: _legacy(value) for key, value in config.items() if key in accepted and key not in _WITHOUT_MEANING}
 
 
 def _parameters(counterpart):
