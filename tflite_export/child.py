@@ -40,17 +40,27 @@ def convert_in_child(model, quantizations, folder, calibration, **options):
     if calibration is not None:
         np.savez(folder / "calibration.npz", **calibration)
     write_request(model, {"quantizations": names, **options}, folder)
-    finished = subprocess.run(
-        [sys.executable, "-m", "tflite_export.convert", str(folder)],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-    )
+    finished = run_module("tflite_export.convert", folder)
     if finished.returncode:
         raise failure(finished, model, folder)
     return {name: folder / f"{name}.tflite" for name in names}
+
+
+def run_module(name, *arguments, **variables):
+    """Runs a module of this package in a process of its own.
+
+    Args:
+        name: The name of the module.
+        *arguments: What follows it on the command line.
+        **variables: Environment variables beside those that every child gets.
+
+    Returns:
+        The `subprocess.CompletedProcess`, with what it printed as text.
+    """
+    command = [sys.executable, "-m", name, *map(str, arguments)]
+    return subprocess.run(
+        command, env={**environment(), **variables}, capture_output=True, text=True, errors="replace", check=False
+    )
 
 
 def write_request(model, request, folder):

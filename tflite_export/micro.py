@@ -8,13 +8,11 @@ import dataclasses
 import importlib.util
 import pathlib
 import re
-import subprocess
-import sys
 import tempfile
 
 import numpy as np
 
-from tflite_export.child import environment
+from tflite_export.child import run_module
 
 _TOTAL = re.compile(r"Arena allocation total (\d+) bytes")
 # Its kernels are the plain ones, a hundred times slower than those of a phone.
@@ -65,10 +63,7 @@ def run_micro(path, interpreter, samples):
     inputs = interpreter.to_tensors({name: x[:_SAMPLES] for name, x in samples.items()})
     with tempfile.TemporaryDirectory(prefix="tflite_micro_") as folder:
         np.savez(pathlib.Path(folder, "inputs.npz"), *inputs)
-        command = [sys.executable, "-m", "tflite_export.micro_run", str(path), folder, str(interpreter.output_count)]
-        finished = subprocess.run(
-            command, env=environment(), capture_output=True, text=True, errors="replace", check=False
-        )
+        finished = run_module("tflite_export.micro_run", path, folder, interpreter.output_count)
         if finished.returncode:
             raise ValueError(f"tflite-micro cannot run the file: {_reason(finished)} Received: path={str(path)!r}")
         with np.load(pathlib.Path(folder, "outputs.npz")) as arrays:

@@ -5,6 +5,7 @@ in its order, an array whose first axis counts the samples. The values of so man
 standard error tflite-micro tells what the arena holds.
 """
 
+import contextlib
 import pathlib
 import sys
 
@@ -28,10 +29,9 @@ def main(file, folder, outputs):
 
 def _load(content):
     for arena in _ARENAS[:-1]:
-        try:
+        # Not enough, or an operator is missing: the last attempt tells.
+        with contextlib.suppress(RuntimeError):
             return runtime.Interpreter.from_bytes(content, arena_size=arena)
-        except RuntimeError:
-            print(f"{arena} bytes are not enough, or an operator is missing", file=sys.stderr)
     return runtime.Interpreter.from_bytes(content, arena_size=_ARENAS[-1])
 
 

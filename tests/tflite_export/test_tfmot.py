@@ -143,7 +143,7 @@ BAD_CALLS = {
 
 @pytest.mark.parametrize("case", list(BAD_CALLS))
 def test_bad_call_is_refused_before_a_process_starts(task, monkeypatch, case):
-    monkeypatch.setattr("tflite_export.tfmot.api.subprocess.run", lambda *args, **options: pytest.fail("started"))
+    monkeypatch.setattr("tflite_export.tfmot.api.run_module", lambda *args, **options: pytest.fail("started"))
     model, x, y, _ = task
     change, error, message = BAD_CALLS[case]
     with pytest.raises(error, match=f"(?s){message}"):

@@ -4,8 +4,6 @@ import dataclasses
 import importlib.util
 import json
 import pathlib
-import subprocess
-import sys
 import tempfile
 
 import keras
@@ -13,7 +11,7 @@ import numpy as np
 
 import cgap_keras
 from cgap_keras.structure.graph import trace
-from tflite_export.child import environment, failure, write_request
+from tflite_export.child import failure, run_module, write_request
 from tflite_export.data import as_arrays
 from tflite_export.examine import Examiner
 from tflite_export.model_checks import check_model
@@ -166,14 +164,7 @@ def _run(model, request, data, folder):
     arrays = {f"{kind}{i}": part for kind, parts in data.items() for i, part in enumerate(parts)}
     np.savez(folder / "data.npz", **arrays)
     write_request(model, {**request, **{kind: len(parts) for kind, parts in data.items()}}, folder)
-    finished = subprocess.run(
-        [sys.executable, "-m", "tflite_export.tfmot.child", str(folder)],
-        env={**environment(), "TF_USE_LEGACY_KERAS": "1"},
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-    )
+    finished = run_module("tflite_export.tfmot.child", folder, TF_USE_LEGACY_KERAS="1")
     if finished.returncode:
         raise failure(finished, model, folder)
 
@@ -181,14 +172,14 @@ def _run(model, request, data, folder):
 def _with_weights(model, path):
     """A copy of a model with weights of the child's."""
     copy = cgap_keras.rebuild(model, cgap_keras.Plan({}))
-    layers = unique_layers(copy)
+    layers = _unique_layers(copy)
     with np.load(path) as arrays:
         for i, layer in enumerate(layers):
             layer.set_weights([arrays[f"{i}/{j}"] for j in range(len(layer.get_weights()))])
     return copy
 
 
-def unique_layers(model):
+def _unique_layers(model):
     """The operations of a model that hold weights, each once, in the order of their first calls."""
     return list({id(call.operation): call.operation for call in trace(model).calls if call.weights}.values())
 
