@@ -48,6 +48,10 @@ EXPERIMENTS = {
             "cgap-long-mean": (*_LENET_SEED, "--epochs=30"),
             "cgap-long": (*_LENET_SEED, "--normalize=none", "--round_to=1", "--epochs=30"),
             "cgap-long-quick": (*_LENET_SEED, *_LENET_EDITS, "--epochs=30"),
+            # Beside the last, one choice changed at a time.
+            "cgap-long-quicker": (*_LENET_SEED, *_LENET_EDITS, "--epochs=30", "--fine_tune=0.9"),
+            "cgap-long-decay": (*_LENET_SEED, *_LENET_EDITS, "--epochs=30", "--weight_decay=1e-3"),
+            "cgap-long-more-decay": (*_LENET_SEED, *_LENET_EDITS, "--epochs=30", "--weight_decay=2e-3"),
         },
     ),
     "cifar10_resnet20": (_CIFAR_RESNET, _COMPARISON),
@@ -67,6 +71,9 @@ EXPERIMENTS = {
             "cgap-fisher": ("--criterion=fisher",),
             "cgap-rate": ("--learning_rate=0.05",),
             "cgap-capacity": ("--capacity=0.45",),
+            # More of the training at more width: what 0.6 of the dense network's training allows.
+            "cgap-wide": ("--capacity=1", "--seed_width=0.5", "--fine_tune=0.4"),
+            "prune-late": ("--fine_tune=0.35",),
         },
     ),
 }

@@ -6,7 +6,7 @@ import statistics
 # What has to be equal for figures to stand in one table.
 _SHARED = ("dataset", "model", "split", "epochs", "images")
 # The settings that a method takes notice of, beside the seed: runs that differ in one are not averaged.
-_TRAINING = ("limit", "batch_size", "optimizer", "learning_rate", "augmentation")
+_TRAINING = ("limit", "batch_size", "optimizer", "learning_rate", "weight_decay", "augmentation")
 _RANKING = ("criterion", "normalize", "scope", "round_to")
 _EDITING = (*_RANKING, "target", "currency", "prune_steps", "fine_tune", "every")
 _USED = {

@@ -17,7 +17,6 @@ import cgap_keras
 _EVALUATION_BATCH = 500
 _WARM_UP = 0.05
 _MOMENTUM = 0.9
-_WEIGHT_DECAY = 5e-4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,15 +102,16 @@ def compile_for(model, settings, steps):
         0.0 if warm_up else peak, steps - warm_up, warmup_target=peak if warm_up else None, warmup_steps=warm_up
     )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile({"sgd": sgd, "adam": keras.optimizers.Adam}[settings["optimizer"]](rate), loss, metrics=["accuracy"])
+    optimizer = sgd(rate, settings["weight_decay"]) if settings["optimizer"] == "sgd" else keras.optimizers.Adam(rate)
+    model.compile(optimizer, loss, metrics=["accuracy"])
 
 
-def sgd(rate):
+def sgd(rate, decay):
     """SGD with Nesterov momentum and weight decay, as the literature trains residual networks."""
     # Published decays are added to the gradient, where momentum multiplies their effect by 1 / (1 - momentum). Keras
     # takes them off the weights directly, which keeps them out of the gradients that saliency is made from.
     optimizer = keras.optimizers.SGD(
-        rate, momentum=_MOMENTUM, nesterov=True, weight_decay=_WEIGHT_DECAY / (1 - _MOMENTUM)
+        rate, momentum=_MOMENTUM, nesterov=True, weight_decay=decay / (1 - _MOMENTUM)
     )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer

@@ -94,9 +94,9 @@ def _with_widths(task, path):
 
 
 def prune(task):
-    """The network at its full width, pruned while it trains."""
+    """The network at its full width, trained as it is for a while and then pruned while it trains on."""
     full = task.build(width=1.0)
-    return full, _editor(task, [_pruning(task)], edits=task["prune_steps"])
+    return full, _editor(task, [_pruning(task)], edits=task["prune_steps"], dense_share=task["dense_share"])
 
 
 def cgap(task):
@@ -112,8 +112,8 @@ def _pruning(task):
     return cgap_keras.PruningPolicy(_budget(task, "target"), task["prune_steps"], **ranking)
 
 
-def _editor(task, phases, edits):
-    every = _spacing(task, edits)
+def _editor(task, phases, edits, dense_share=0.0):
+    every = _spacing(task, edits, dense_share)
     return cgap_keras.StructureCallback(phases, every=every, criterion=task["criterion"], seed=task["seed"])
 
 
@@ -137,17 +137,19 @@ def _count_growths(network, capacity, rate):
     return count
 
 
-def _spacing(task, edits):
-    """The steps between edits, so that the last of them leaves the rest of the run for fine-tuning."""
+def _spacing(task, edits, dense_share):
+    """When edits come, so that the last of them leaves the rest of the run for fine-tuning."""
     if task["every"] is not None:
         return task["every"]
-    steps = int((1 - task["fine_tune"]) * task.steps) // edits
+    before_fine_tuning = int((1 - task["fine_tune"]) * task.steps)
+    wait = int(dense_share * before_fine_tuning)
+    steps = (before_fine_tuning - wait) // edits
     if not steps:
         raise ValueError(
             f"The run is too short: {edits} edits have to fit into the steps before fine-tuning. Raise --epochs, or "
             f"lower --fine_tune. Received: {task.steps} steps, --fine_tune={task['fine_tune']}"
         )
-    return cgap_keras.Steps(steps)
+    return cgap_keras.Steps(steps, wait)
 
 
 METHODS = {function.__name__: function for function in (dense, narrow, retrain, prune, cgap)}

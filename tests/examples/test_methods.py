@@ -106,6 +106,12 @@ def test_growth_takes_as_many_edits_as_foreseen():
     )
 
 
+def test_prune_trains_the_dense_network_before_its_first_edit():
+    """Of 600 steps before fine-tuning a quarter is for the dense network; five edits share the rest."""
+    _, editor = begin("prune", steps=1000, fine_tune=0.4, dense_share=0.25)
+    assert editor.settings["every"] == cgap_keras.Pruning(1, every=cgap_keras.Steps(90, wait=150)).settings["every"]
+
+
 def _grown(before, after):
     return cgap_keras.Plan({name: [unit % before[name] for unit in range(after[name])] for name in before})
 
