@@ -23,7 +23,9 @@ class Budget:
     Args:
         amount: The cost, a positive number.
         currency: What is counted: `"params"` or `"macs"`, as `cgap_keras.cost` counts them, or a function of a model
-            that returns a number (bytes of a file, milliseconds). Defaults to `"params"`.
+            that returns a number (bytes of a file, milliseconds). Defaults to `"params"`. A function that has a
+            method `at_widths(model)` may return there the cost as a function of `{group name: units}`, so that no
+            copies need be built; pruning then keeps units whose removal would save nothing.
 
     Raises:
         ValueError: If the amount is not positive, or the currency is unknown.
@@ -51,9 +53,15 @@ class Budget:
 
     def cost_of(self, model, groups):
         """The cost of a model as a function of the widths of its groups, `{group name: units}`."""
-        if callable(self.currency):
-            return MeasuredCost(model, groups, self.currency)
-        return WidthCost(model, groups, self.currency)
+        if not callable(self.currency):
+            return WidthCost(model, groups, self.currency)
+        at_widths = self.currency.at_widths(model) if self.is_stepwise else None
+        return MeasuredCost(model, groups, self.currency, at_widths)
+
+    @property
+    def is_stepwise(self):
+        """Whether the cost is quick to tell at any widths, and may be the same at several."""
+        return hasattr(self.currency, "at_widths")
 
 
 class MeasuredCost:
@@ -65,10 +73,11 @@ class MeasuredCost:
         model: A built functional or Sequential model.
         groups: Its channel groups that can be resized.
         function: A function of a model that returns a number. It is called once for each choice of widths.
+        at_widths: A function of `{group name: units}` that returns the same number, or `None`.
     """
 
-    def __init__(self, model, groups, function):
-        self._model, self._function = model, function
+    def __init__(self, model, groups, function, at_widths=None):
+        self._model, self._function, self._at_widths = model, function, at_widths
         self._widths = {group.name: group.size for group in groups}
         self._known = {}
 
@@ -81,15 +90,18 @@ class MeasuredCost:
         return self._known[key]
 
     def _measure(self, widths):
+        cost = float(self._at_widths(widths) if self._at_widths else self._function(self._copy(widths)))
+        if not math.isfinite(cost):
+            raise ValueError(f"The function of a budget must return a finite number. Received: {cost}")
+        return cost
+
+    def _copy(self, widths):
         plan = {
             name: [unit % self._widths[name] for unit in range(units)]
             for name, units in widths.items()
             if units != self._widths[name]
         }
-        cost = float(self._function(rebuild(self._model, plan)))
-        if not math.isfinite(cost):
-            raise ValueError(f"The function of a budget must return a finite number. Received: {cost}")
-        return cost
+        return rebuild(self._model, plan)
 
 
 def as_budget(name, value):

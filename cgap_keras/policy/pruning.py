@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from cgap_keras.policy.budget import Budget, as_budget
-from cgap_keras.policy.lattice import aligned_below, is_aligned
+from cgap_keras.policy.lattice import aligned_below, efficient, is_aligned
 from cgap_keras.policy.ranking import Ranking
 from cgap_keras.policy.schedules import SCHEDULES
 from cgap_keras.policy.selection import longest_prefix, planned_widths, prune_plan
@@ -88,7 +88,7 @@ class PruningPolicy(Ranking):
         goal = max(target, SCHEDULES[self.schedule](now, target, max(self.steps - edits_made, 1)))
         if now <= goal:
             return None, True
-        first, others = self._candidates(groups, self.weigh(groups, scores, width_cost))
+        first, others = self._candidates(groups, self.weigh(groups, scores, width_cost), width_cost)
         ranked = [*first, *self.order(groups, others)]
         if not ranked:
             self.check(groups, width_cost)
@@ -101,20 +101,27 @@ class PruningPolicy(Ranking):
         count = max(min(too_dear + 1, len(ranked)), len(first))
         return prune_plan(groups, ranked[:count]), cost_without(count) <= target
 
-    def _candidates(self, groups, values):
+    def _candidates(self, groups, values, width_cost):
         """What has to go first, for every width to be one that may be kept, and what may go then, by group."""
         first, others = [], {}
         for group in groups:
-            chunks = self._chunks(group, values[group.name])
+            chunks = self._chunks(group, values[group.name], self._kept_widths(group, width_cost))
             if not is_aligned(group.size, self.round_to):
                 first.append((group.name, chunks.pop(0)[1]))
             others[group.name] = chunks
         return first, others
 
-    def _chunks(self, group, values):
-        """`(mean saliency, units)` of what a group can do without, the least salient first."""
+    def _kept_widths(self, group, width_cost):
+        """The widths to which a group may shrink, the largest first."""
         widths = aligned_below(group.size, self.round_to)
-        widths = [width for width in widths if width >= self.floor * group.size] or widths[:1]
+        if not self.target.is_stepwise:
+            return [width for width in widths if width >= self.floor * group.size] or widths[:1]
+        costs = {width: width_cost({group.name: width}) for width in {group.size, *widths, 1}}
+        widths = [width for width in efficient(costs) if width < group.size and width in widths]
+        return [width for width in widths if width >= self.floor * group.size] or widths[:1]
+
+    def _chunks(self, group, values, widths):
+        """`(mean saliency, units)` of what a group can do without, the least salient first."""
         chunks = np.split(np.argsort(values, kind="stable"), [group.size - width for width in widths])[:-1]
         # Rounding must not put a chunk before one that is less salient.
         means = np.maximum.accumulate([values[chunk].mean() for chunk in chunks])

@@ -1,5 +1,7 @@
 """Growth and pruning: how many units, which, until what."""
 
+import math
+
 import keras
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from keras import layers
 
 from cgap_keras import apply, cost, find_groups
 from cgap_keras.policy import Budget, GrowthPolicy, PruningPolicy, WidthCost
-from cgap_keras.policy.lattice import aligned_below, is_aligned
+from cgap_keras.policy.lattice import aligned_below, efficient, is_aligned
 from cgap_keras.policy.ranking import normalized
 from cgap_keras.policy.schedules import SCHEDULES
 from cgap_keras.policy.selection import longest_prefix
@@ -212,6 +214,54 @@ def test_pruning_keeps_widths_on_the_lattice(wide, seed, share, steps, exponent)
         kept = set(plan.get(group.name, range(group.size)))
         assert kept == set(np.argsort(-scores[group.name])[: len(kept)].tolist())
     assert finished == (width_cost(widths) <= target)
+
+
+@pytest.mark.parametrize(
+    ("cost", "expected"),
+    [
+        # Eight units at once: the hull is w / 8 from 8 on, and what is narrower costs as much as 8.
+        (lambda w: math.ceil(w / 8), [24, 16, 8]),
+        # A memory that takes 1 % of a pass for each unit changes nothing, but frees the units below the first pass.
+        (lambda w: math.ceil(w / 8) + 0.01 * w, [24, 16, *range(8, 0, -1)]),
+        # With as much as a pass for each unit the hull is 9 w / 8 from 8 on. 8 + j units cost 10 + j, which is 1 - j / 8
+        # above it, less than half a unit from j = 4 on.
+        (lambda w: math.ceil(w / 8) + w, [*range(24, 19, -1), *range(16, 11, -1), *range(8, 0, -1)]),
+        (lambda w: 3 * w, list(range(24, 0, -1))),
+        # Two layers, of which one works on 8 units at once and the other on 12. At 12 the first idles in 4 of 16
+        # places: ceil(12 / 8) + ceil(12 / 12) = 3, where the hull from (8, 2) to (24, 5) has 2.75 and a unit costs
+        # 0.1875. At 16 it is 2 + 2 = 4, and the hull 3.5.
+        (lambda w: math.ceil(w / 8) + math.ceil(w / 12), [24, 8]),
+    ],
+)
+def test_widths_that_waste_no_more_than_half_a_unit(cost, expected):
+    assert efficient({w: cost(w) for w in range(1, 25)}) == expected
+    assert efficient({24: 7.0}) == [24]
+
+
+class Passes:
+    """A cost in passes of eight units, that tells itself at any widths."""
+
+    def __call__(self, model):
+        raise AssertionError("a model was built")
+
+    def at_widths(self, model):
+        return lambda widths: sum(math.ceil(units / 8) for units in widths.values())
+
+
+@pytest.mark.parametrize("round_to", [1, 8])
+@pytest.mark.parametrize("per_cost", [False, True])
+def test_where_the_cost_falls_in_steps_no_step_is_left_half_used(wide, round_to, per_cost):
+    groups, _ = wide
+    for share in (0.9, 0.6, 0.4):
+        budget = Budget(share * Passes().at_widths(None)({g.name: g.size for g in groups}), Passes())
+        width_cost, scores = budget.cost_of(None, groups), random_scores(groups, seed=3)
+        policy = PruningPolicy(budget, 1, round_to=round_to, per_cost=per_cost, floor=0.0)
+        plan, finished = policy.propose(groups, scores, width_cost)
+        widths = {name: len(units) for name, units in plan.items()}
+        assert finished and width_cost(widths) <= budget.amount
+        assert widths and all(units % 8 == 0 for units in widths.values())
+        for name, units in plan.items():
+            assert set(units) == set(np.argsort(-scores[name])[: len(units)].tolist())
 
 
 def test_chunks_are_ranked_by_what_their_units_are_worth_on_average():

@@ -1,6 +1,7 @@
 """Latency, memory traffic, energy and resources of a network on an FPGA accelerator, before any synthesis."""
 
 from tflite_export.fpga.accelerator import Accelerator
+from tflite_export.fpga.currencies import dram_energy_mj, latency_ms
 from tflite_export.fpga.devices import DEVICES, Device, device
 from tflite_export.fpga.energy import MEMORIES, Memory
 from tflite_export.fpga.estimate import Estimate, estimate
@@ -25,7 +26,9 @@ __all__ = [
     "Unroll",
     "accelerator",
     "device",
+    "dram_energy_mj",
     "estimate",
+    "latency_ms",
     "layer_estimate",
     "resources",
     "workload",

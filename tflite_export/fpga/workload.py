@@ -38,7 +38,19 @@ def workload(model):
     """
     if isinstance(model, (str, os.PathLike)):
         return tflite_workload(model)
-    graph = trace(model)
+    return graph_workload(trace(model), model.name)
+
+
+def graph_workload(graph, name):
+    """The loop nests of a traced Keras model, see `workload`.
+
+    Args:
+        graph: A `cgap_keras.structure.graph.Graph`.
+        name: What the model is called, for errors.
+
+    Returns:
+        A tuple of `Layer`.
+    """
     uses = collections.Counter(edge.key for call in graph.calls for edge in call.inputs)
     uses.update(edge.key for edge in graph.outputs)
     shapes = {edge.key: edge.shape for edge in graph.inputs}
@@ -46,7 +58,7 @@ def workload(model):
     builder = Builder([edge.key for edge in graph.inputs], shapes, uses)
     for call in graph.calls:
         _read(call, builder)
-    return builder.finish(model.name)
+    return builder.finish(name)
 
 
 def _read(call, builder):
