@@ -1,5 +1,8 @@
 """The parts that need no conversion: quantized ends, latency, publication, messages of the converter."""
 
+import errno
+import os
+import shutil
 import time
 
 import numpy as np
@@ -55,6 +58,26 @@ def test_failed_publication_keeps_the_files_of_before(tmp_path):
     assert [(path.name, path.read_bytes()) for path in target.iterdir()] == [("a", b"old")]
     publish({"a": source, "b": source}, target)
     assert sorted((path.name, path.read_bytes()) for path in target.iterdir()) == [("a", b"new"), ("b", b"new")]
+
+
+def test_a_disk_that_fills_up_keeps_the_files_of_before(tmp_path, monkeypatch):
+    """The second copy ends in the middle, as on a disk without room; the half of it and the first copy are taken away."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(b"new and long")
+    target.mkdir()
+    (target / "b").write_bytes(b"old")
+    copy = shutil.copyfile
+
+    def copy_until_full(path, to):
+        copy(path, to)
+        if to.name.startswith(".b"):
+            to.write_bytes(b"new")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(to))
+
+    monkeypatch.setattr(shutil, "copyfile", copy_until_full)
+    with pytest.raises(OSError, match="No space left"):
+        publish({"a": source, "b": source}, target)
+    assert [(path.name, path.read_bytes()) for path in target.iterdir()] == [("b", b"old")]
 
 
 def test_converter_message_becomes_a_sentence():
