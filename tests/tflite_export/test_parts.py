@@ -61,7 +61,7 @@ def test_failed_publication_keeps_the_files_of_before(tmp_path):
 
 
 def test_a_disk_that_fills_up_keeps_the_files_of_before(tmp_path, monkeypatch):
-    """The second copy ends in the middle, as on a disk without room; the half of it and the first copy are taken away."""
+    """The second copy ends in the middle, as on a full disk; its half and the first copy are taken away again."""
     source, target = tmp_path / "source", tmp_path / "target"
     source.write_bytes(b"new and long")
     target.mkdir()

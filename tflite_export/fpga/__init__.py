@@ -1,7 +1,8 @@
 """Latency, memory traffic, energy and resources of a network on an FPGA accelerator, before any synthesis."""
 
 from tflite_export.fpga.accelerator import Accelerator
-from tflite_export.fpga.currencies import dram_energy_mj, latency_ms
+from tflite_export.fpga.currencies import device_share, dram_energy_mj, latency_ms
+from tflite_export.fpga.dataflow import Dataflow, fold
 from tflite_export.fpga.devices import DEVICES, Device, device
 from tflite_export.fpga.energy import MEMORIES, Memory
 from tflite_export.fpga.estimate import Estimate, estimate
@@ -9,6 +10,7 @@ from tflite_export.fpga.layer import Layer
 from tflite_export.fpga.per_layer import LayerEstimate, layer_estimate
 from tflite_export.fpga.presets import ACCELERATORS, accelerator
 from tflite_export.fpga.resources import Resources, resources
+from tflite_export.fpga.systolic import Systolic
 from tflite_export.fpga.unroll import Unroll
 from tflite_export.fpga.workload import workload
 
@@ -17,17 +19,21 @@ __all__ = [
     "DEVICES",
     "MEMORIES",
     "Accelerator",
+    "Dataflow",
     "Device",
     "Estimate",
     "Layer",
     "LayerEstimate",
     "Memory",
     "Resources",
+    "Systolic",
     "Unroll",
     "accelerator",
     "device",
+    "device_share",
     "dram_energy_mj",
     "estimate",
+    "fold",
     "latency_ms",
     "layer_estimate",
     "resources",

@@ -3,7 +3,11 @@
 import dataclasses
 import math
 
+from tflite_export.fpga.architecture import Run
 from tflite_export.fpga.energy import MEMORIES
+from tflite_export.fpga.per_layer import layer_estimate
+from tflite_export.fpga.resources import resources
+from tflite_export.fpga.systolic import Systolic
 from tflite_export.fpga.unroll import Unroll
 
 TILINGS = ("traffic", "time")
@@ -12,7 +16,14 @@ POSITIVE = ("clock_mhz", "dram_gb_per_s", "input_buffer_kib", "weight_buffer_kib
 WIDTHS = ("weight_bits", "activation_bits", "bias_bits", "dma_bits", "dsp_clock_ratio")
 FRACTIONS = ("dram_efficiency", "compute_efficiency")
 NOT_NEGATIVE = ("layer_overhead_us", "descriptor_gap_bytes", "extra_dsp")
-UNROLLS = ("depthwise_unroll", "pool_unroll", "fully_connected_unroll")
+# The field that describes the unit which runs a kind of layer, for all kinds but convolutions.
+UNROLLS = {
+    "depthwise": "depthwise_unroll",
+    "pool": "pool_unroll",
+    "elementwise": "pool_unroll",
+    "upsample": "pool_unroll",
+    "fully_connected": "fully_connected_unroll",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +37,7 @@ class Accelerator:
     Args:
         name: What tables call it.
         unroll: Unroll factors of the convolution loops, from `of`, `if`, `ox`, `oy`, `kx`, `ky`, or `oxy` (output
-            pixels as one loop). Their product is the number of MAC units.
+            pixels as one loop). Their product is the number of MAC units. Or a `Systolic` array.
         clock_mhz: Clock of the array in MHz.
         weight_bits: Bits of a weight.
         activation_bits: Bits of a pixel of a feature map.
@@ -44,12 +55,14 @@ class Accelerator:
         floating_point: Whether weights and activations are floating-point numbers, for the DSP blocks of a MAC unit.
         compute_efficiency: Share of the cycles in which the array is not stalled by its control, 0 to 1.
         output_words_per_cycle: How many results leave the array a cycle; a convolution with a short sum then waits
-            for them. `None` sets no limit.
+            for them. `None` sets no limit; a systolic array accepts no other.
         depthwise_unroll: Unroll factors in depthwise layers. `None`: the array shares its pixels between output maps,
-            so one map runs at a time, with the pixel and kernel loops unrolled as in `unroll`.
+            so one map runs at a time, with the pixel and kernel loops unrolled as in `unroll`; a systolic array
+            likewise takes one map at a time.
         pool_unroll: Unroll factors of pooling, elementwise and upsampling units. `None`: `of`, `ox`, `oy`, `oxy` of
-            `unroll`.
-        fully_connected_unroll: Unroll factors in fully connected layers. `None`: `of` and `if` of `unroll`.
+            `unroll`, or as many maps as a systolic array has columns.
+        fully_connected_unroll: Unroll factors in fully connected layers. `None`: `of` and `if` of `unroll`, or the
+            systolic array.
         tiling: `"traffic"` takes the tiles with the least DRAM traffic and the fastest among these; `"time"` the
             fastest, and the least traffic among these.
         tile_order: What stays on chip when neither pixels nor weights fit: `"maps"` keeps the weights of a tile of
@@ -80,7 +93,7 @@ class Accelerator:
     """
 
     name: str
-    unroll: Unroll
+    unroll: Unroll | Systolic
     clock_mhz: float
     weight_bits: int
     activation_bits: int
@@ -111,28 +124,30 @@ class Accelerator:
     source: str = ""
 
     def __post_init__(self):
-        object.__setattr__(self, "unroll", Unroll(self.unroll))
-        for field in UNROLLS:
+        if not isinstance(self.unroll, Systolic):
+            object.__setattr__(self, "unroll", Unroll(self.unroll))
+        for field in sorted(set(UNROLLS.values())):
             if getattr(self, field) is not None:
                 object.__setattr__(self, field, Unroll(getattr(self, field), field))
         self._check_numbers()
-        _check_choice("tiling", self.tiling, TILINGS)
-        _check_choice("tile_order", self.tile_order, TILE_ORDERS)
-        _check_choice("dram_type", self.dram_type, tuple(MEMORIES))
+        check_choice("tiling", self.tiling, TILINGS)
+        check_choice("tile_order", self.tile_order, TILE_ORDERS)
+        check_choice("dram_type", self.dram_type, tuple(MEMORIES))
 
     def _check_numbers(self):
         for field in POSITIVE:
-            _check_number(field, getattr(self, field), lambda x: x > 0, "a positive number")
+            check_number(field, getattr(self, field), lambda x: x > 0, "a positive number")
         for field in WIDTHS:
-            _check_number(field, getattr(self, field), _is_count, "a positive int")
+            check_number(field, getattr(self, field), is_count, "a positive int")
         for field in FRACTIONS:
-            _check_number(field, getattr(self, field), lambda x: 0 < x <= 1, "above 0 and at most 1")
+            check_number(field, getattr(self, field), lambda x: 0 < x <= 1, "above 0 and at most 1")
         for field in NOT_NEGATIVE:
-            _check_number(field, getattr(self, field), lambda x: x >= 0, "at least 0")
+            check_number(field, getattr(self, field), lambda x: x >= 0, "at least 0")
         if self.output_words_per_cycle is not None:
-            _check_number("output_words_per_cycle", self.output_words_per_cycle, _is_count, "a positive int, or None")
+            check_number("output_words_per_cycle", self.output_words_per_cycle, is_count, "a positive int, or None")
+            self.unroll.drain(self.output_words_per_cycle)
         if self.dram_pj_per_bit is not None:
-            _check_number("dram_pj_per_bit", self.dram_pj_per_bit, lambda x: x >= 0, "at least 0, or None")
+            check_number("dram_pj_per_bit", self.dram_pj_per_bit, lambda x: x >= 0, "at least 0, or None")
 
     @property
     def mac_units(self):
@@ -150,25 +165,48 @@ class Accelerator:
         return min(self.dma_bits / 8 * self.clock_mhz, self.dram_gb_per_s * 1e3 * self.dram_efficiency)
 
     def unroll_for(self, kind):
-        """The unroll factors under which a kind of layer runs."""
-        if kind == "conv":
-            return self.unroll
-        if kind == "depthwise":
-            return self.depthwise_unroll or self.unroll.only("ox", "oy", "oxy", "kx", "ky")
-        if kind == "fully_connected":
-            return self.fully_connected_unroll or self.unroll.only("of", "if")
-        return self.pool_unroll or self.unroll.only("of", "ox", "oy", "oxy")
+        """The unroll factors, or the systolic array, under which a kind of layer runs."""
+        own = getattr(self, UNROLLS[kind]) if kind in UNROLLS else None
+        return own or self.unroll.for_kind(kind)
+
+    def run(self, work):
+        """Runs a network layer after layer, one frame after the other.
+
+        Args:
+            work: A sequence of `Layer`.
+
+        Returns:
+            A `Run`.
+
+        Raises:
+            ValueError: If a layer's smallest tile does not fit a buffer.
+        """
+        rows = tuple(layer_estimate(layer, self) for layer in work)
+        us, cycles = sum(row.latency_us for row in rows), sum(row.cycles for row in rows if row.macs)
+        return Run(rows, us, us, self.mac_units, cycles)
+
+    def resources(self, work, device):
+        """The `Resources` on a device; the same for every network."""
+        return resources(self, device)
+
+    def to_json(self):
+        """The description as a dict of plain values, for `json.dump`."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {key: value.to_json() if hasattr(value, "to_json") else value for key, value in values.items()}
 
 
-def _is_count(value):
+def is_count(value):
+    """Whether a value is a positive int."""
     return isinstance(value, int) and value >= 1
 
 
-def _check_number(field, value, accepts, expected):
+def check_number(field, value, accepts, expected):
+    """Refuses a field that is no finite number, or not accepted."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or not accepts(value):
         raise ValueError(f"`{field}` must be {expected}. Received: {field}={value!r}")
 
 
-def _check_choice(field, value, choices):
+def check_choice(field, value, choices):
+    """Refuses a field that is none of its choices."""
     if value not in choices:
         raise ValueError(f"`{field}` must be one of {', '.join(choices)}. Received: {field}={value!r}")

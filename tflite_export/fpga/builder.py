@@ -6,6 +6,10 @@ from tflite_export.fpga.geometry import NO_ZEROS, plane, streamed
 from tflite_export.fpga.layer import Layer
 
 
+class Refusal(ValueError):
+    """Why an operation, of a kind that otherwise runs, does not run on the accelerator."""
+
+
 class Builder:
     """The rows read so far, and for each tensor where it comes from.
 

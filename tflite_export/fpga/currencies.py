@@ -45,8 +45,9 @@ def dram_energy_mj(accelerator):
 def device_share(accelerator):
     """Makes the function that tells what share of its device a network's accelerator takes.
 
-    The share of the resource that is scarcest, so a network fits with a share of at most 1. Only with an engine a layer
-    does it depend on the network.
+    The share of the resource that is scarcest, so that a network fits with at most 1. What an array takes does not
+    depend on the network; what a `Dataflow` takes does, whose engines keep all weights on chip. Without a folding each
+    layer has one multiplier: the least that the network needs, to which `fold` adds once training is done.
 
     Args:
         accelerator: As in `latency_ms`.
@@ -56,6 +57,13 @@ def device_share(accelerator):
 
     Raises:
         ValueError: If there is no accelerator of that name.
+
+    Example:
+
+    ```python
+    streaming = fpga.Dataflow(name="mine", clock_mhz=100.0, weight_bits=4, activation_bits=4, device="xc7z020")
+    target = cgap_keras.Budget(0.8, fpga.device_share(streaming))
+    ```
     """
     return EstimateCost(find_accelerator(accelerator), "device_share")
 

@@ -4,12 +4,11 @@ import collections.abc
 import dataclasses
 
 from tflite_export.fpga import energy
-from tflite_export.fpga.accelerator import Accelerator
+from tflite_export.fpga.architecture import Architecture
 from tflite_export.fpga.devices import device as find_device
 from tflite_export.fpga.layer import Layer
-from tflite_export.fpga.per_layer import layer_estimate
 from tflite_export.fpga.presets import accelerator as find_accelerator
-from tflite_export.fpga.resources import Resources, resources
+from tflite_export.fpga.resources import Resources
 from tflite_export.fpga.table import format_estimate
 from tflite_export.fpga.workload import workload
 
@@ -19,9 +18,14 @@ class Estimate:
     """What a network costs on an accelerator; `str(estimate)` is a table.
 
     Attributes:
-        accelerator: The `Accelerator`.
+        accelerator: The `Accelerator` or `Dataflow`.
         device: The name of the device.
         layers: A `LayerEstimate` for each layer, in the order of execution.
+        latency_ms: Time of one inference in milliseconds, batch 1. An `Accelerator` runs layer after layer.
+        interval_ms: Time from one frame to the next in milliseconds, where frames follow each other: the latency of
+            an `Accelerator`, the slowest layer's time in a `Dataflow`.
+        mac_units: Multiply-accumulates a cycle.
+        mac_cycles: Cycles a frame in which the MAC units are given to layers that multiply.
         host_operations: The names of the operations that run on the host, outside this estimate.
         resources: The `Resources`.
         dram_energy_mj: Energy of the DRAM traffic of one inference, in millijoules.
@@ -31,9 +35,13 @@ class Estimate:
         buffer_energy_mj: Energy of reading the on-chip buffers, likewise.
     """
 
-    accelerator: Accelerator
+    accelerator: Architecture
     device: str
     layers: tuple
+    latency_ms: float
+    interval_ms: float
+    mac_units: int
+    mac_cycles: int
     host_operations: tuple
     resources: Resources
     dram_energy_mj: float
@@ -46,9 +54,9 @@ class Estimate:
         return sum(getattr(layer, field) for layer in self.layers)
 
     @property
-    def latency_ms(self):
-        """Time of one inference in milliseconds, batch 1, layer after layer."""
-        return self._total("latency_us") / 1e3
+    def frames_per_second(self):
+        """Frames a second, where they follow each other."""
+        return 1e3 / self.interval_ms if self.interval_ms else 0.0
 
     @property
     def macs(self):
@@ -58,18 +66,22 @@ class Estimate:
     @property
     def throughput_gops(self):
         """Achieved throughput in 10^9 operations a second, two a multiply-accumulate."""
-        return 2e-6 * self.macs / self.latency_ms if self.latency_ms else 0.0
+        return 2e-6 * self.macs / self.interval_ms if self.interval_ms else 0.0
+
+    @property
+    def peak_gops(self):
+        """Peak throughput, a multiply-accumulate counted as two operations."""
+        return 2e-3 * self.mac_units * self.accelerator.clock_mhz
 
     @property
     def utilisation(self):
         """Useful multiply-accumulates over `cycles * MAC units` in the layers that multiply."""
-        cycles = sum(layer.cycles for layer in self.layers if layer.macs)
-        return self.macs / (cycles * self.accelerator.mac_units) if cycles else 0.0
+        return self.macs / (self.mac_cycles * self.mac_units) if self.mac_cycles else 0.0
 
     @property
     def efficiency(self):
         """Achieved over peak throughput, memory and overheads included."""
-        return self.throughput_gops / self.accelerator.peak_gops
+        return self.throughput_gops / self.peak_gops if self.peak_gops else 0.0
 
     @property
     def weight_bytes(self):
@@ -107,21 +119,21 @@ class Estimate:
         return self.resources.lut_error
 
     @property
+    def device_share(self):
+        """What part of the device the scarcest resource takes."""
+        return self.resources.share
+
+    @property
     def fits(self):
         """Whether the accelerator fits the device; `resources.shortfalls` says what does not."""
         return not self.resources.shortfalls
 
     def to_json(self):
         """The estimate as a dict of plain values, for `json.dump`."""
-        accelerator = {
-            field.name: getattr(self.accelerator, field.name) for field in dataclasses.fields(self.accelerator)
-        }
-        plain = {
-            key: dict(value) if isinstance(value, collections.abc.Mapping) else value
-            for key, value in accelerator.items()
-        }
         totals = (
             "latency_ms",
+            "interval_ms",
+            "frames_per_second",
             "macs",
             "throughput_gops",
             "utilisation",
@@ -132,7 +144,7 @@ class Estimate:
         )
         energies = ("dram_energy_mj", "row_activations", "mac_energy_mj", "buffer_energy_mj")
         return {
-            "accelerator": plain,
+            "accelerator": self.accelerator.to_json(),
             "device": self.device,
             **{name: getattr(self, name) for name in totals + energies},
             "dram_energy_range_mj": list(self.dram_energy_range_mj),
@@ -151,21 +163,22 @@ class Estimate:
 def estimate(model, accelerator, device=None):
     """Estimates what one inference costs on an FPGA accelerator, before any synthesis.
 
-    Layers run one after the other, each cut into tiles that fit the buffers, its feature maps read from DRAM and
-    written back. The formulas and what they leave out are in `docs/fpga.md`.
+    On an `Accelerator` layers run one after the other, each cut into tiles that fit the buffers, its feature maps read
+    from DRAM and written back. On a `Dataflow` all layers run at once, and only the input and the output pass through
+    DRAM. The formulas and what they leave out are in `docs/fpga.md`.
 
     Args:
         model: A functional or Sequential `keras.Model`, the path of a .tflite file, or what `workload` returned.
-        accelerator: An `Accelerator`, or the name of a published one in `fpga.ACCELERATORS`.
+        accelerator: An `Accelerator`, the name of a published one in `fpga.ACCELERATORS`, or a `Dataflow`.
         device: A name in `fpga.DEVICES`, or a `Device`. Defaults to the accelerator's own device.
 
     Returns:
         An `Estimate`.
 
     Raises:
-        ValueError: If the model has operations that the accelerator does not run, if a layer's smallest tile does not
-            fit a buffer, or if a name is not known. That the accelerator does not fit the device is no error but
-            `Estimate.fits`.
+        ValueError: If the model has operations that the accelerator does not run, a layer's smallest tile does not fit
+            a buffer, the folding of a `Dataflow` does not divide, or a name is not known. That the accelerator does not
+            fit the device is no error but `Estimate.fits`.
 
     Example:
 
@@ -176,27 +189,36 @@ def estimate(model, accelerator, device=None):
     ```
     """
     accelerator = find_accelerator(accelerator)
-    device = _device(accelerator, device)
-    work = model if _is_workload(model) else workload(model)
-    rows = tuple(layer_estimate(layer, accelerator) for layer in work)
-    descriptors, num_bytes = sum(row.descriptors for row in rows), sum(row.dram_bytes for row in rows)
+    device, work = device_of(accelerator, device), loop_nests(model)
+    run = accelerator.run(work)
+    descriptors, num_bytes = (sum(getattr(row, x) for row in run.layers) for x in ("descriptors", "dram_bytes"))
     dram, low, high = energy.dram_energy(num_bytes, descriptors, accelerator)
     mac_pj = energy.mac_energy_pj(accelerator.weight_bits, accelerator.activation_bits)
     return Estimate(
         accelerator=accelerator,
         device=device.name,
-        layers=rows,
+        layers=run.layers,
+        latency_ms=run.latency_us / 1e3,
+        interval_ms=run.interval_us / 1e3,
+        mac_units=run.mac_units,
+        mac_cycles=run.mac_cycles,
         host_operations=tuple(layer.name for layer in work if layer.kind == "host"),
-        resources=resources(accelerator, device),
+        resources=accelerator.resources(work, device),
         dram_energy_mj=dram,
         dram_energy_range_mj=(low, high),
         row_activations=energy.row_activations(num_bytes, descriptors, accelerator),
-        mac_energy_mj=sum(row.macs for row in rows) * mac_pj * 1e-9,
-        buffer_energy_mj=sum(row.buffer_mj for row in rows),
+        mac_energy_mj=sum(row.macs for row in run.layers) * mac_pj * 1e-9,
+        buffer_energy_mj=sum(row.buffer_mj for row in run.layers),
     )
 
 
-def _device(accelerator, device):
+def loop_nests(model):
+    """The workload of a model; a workload is returned as it is."""
+    return model if _is_workload(model) else workload(model)
+
+
+def device_of(accelerator, device=None):
+    """The `Device` that is asked for, or the accelerator's own."""
     if device is None and accelerator.device is None:
         raise ValueError(
             "The accelerator names no device, so `device` must be given: a name in `fpga.DEVICES`. "

@@ -4,10 +4,12 @@ import dataclasses
 import functools
 import math
 
+import numpy as np
+
 from tflite_export.fpga import energy
 from tflite_export.fpga.layer import FREE_KINDS
 from tflite_export.fpga.pipeline import stage_us
-from tflite_export.fpga.tiling import tiles_of
+from tflite_export.fpga.tiling import tile_loops, tiles_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +27,7 @@ class LayerEstimate:
         descriptors: Separate DRAM transfers.
         latency_us: Its time in microseconds, overhead included.
         bound: What takes most of its time: `"compute"`, `"weights"`, `"feature maps"` or `"overhead"`; `""` where it
-            takes none.
+            takes none. In a streaming dataflow the slowest layer's is `"interval"`.
         tile_rows: Output rows of a tile; 0 for a layer that is not cut.
         tile_maps: Output maps of a tile; 0 for a layer that is not cut.
         tiles: How many tiles.
@@ -81,12 +83,11 @@ def _estimate(layer, accelerator):
     """The estimate of a layer without its name: networks repeat the same few loop nests."""
     tiling, tiles, us = tiles_of(layer, accelerator)
     read, compute, write = (stage.sum() for stage in stage_us(tiles, accelerator))
-    cycles = round(float(tiles.cycles.sum()))
     return LayerEstimate(
         name=layer.name,
         kind=layer.kind,
         macs=layer.macs,
-        cycles=cycles,
+        cycles=round(float(tiles.cycles.sum())),
         weight_bytes=math.ceil(tiles.weight_bytes.sum()),
         input_bytes=math.ceil(tiles.input_bytes.sum()),
         output_bytes=math.ceil(tiles.output_bytes.sum()),
@@ -96,7 +97,7 @@ def _estimate(layer, accelerator):
         tile_rows=tiling.rows if tiling else 0,
         tile_maps=tiling.maps if tiling else 0,
         tiles=len(tiles.cycles),
-        buffer_mj=_buffer_mj(layer, cycles, accelerator),
+        buffer_mj=_buffer_mj(layer, tiling, accelerator),
     )
 
 
@@ -112,18 +113,13 @@ def _bound(tiles, compute, read, write, accelerator):
     return max(times, key=times.get)
 
 
-def _buffer_mj(layer, cycles, accelerator):
-    """Energy of reading the input and the weight buffer: what the array takes from each in a cycle, for every cycle.
-
-    An upper bound, since neighbouring windows share pixels that registers may hold.
-    """
+def _buffer_mj(layer, tiling, accelerator):
+    """Energy of reading the input and the weight buffer."""
     if not layer.macs:
         return 0.0
-    unroll = accelerator.unroll_for(layer.kind)
-    shared = math.prod(unroll.factor(loop) for loop in ("if", "kx", "ky"))
-    pixels = shared * math.prod(unroll.factor(loop) for loop in ("ox", "oy", "oxy")) * accelerator.activation_bits
-    weights = shared * unroll.factor("of") * accelerator.weight_bits
-    per_cycle = pixels * energy.sram_pj_per_bit(accelerator.input_buffer_kib) + weights * energy.sram_pj_per_bit(
-        accelerator.weight_buffer_kib
-    )
-    return cycles * per_cycle * 1e-9
+    groups = 1 if layer.channelwise else layer.groups
+    pixels, weights = accelerator.unroll_for(layer.kind).reads(**tile_loops(layer, tiling, accelerator))
+    bits = np.sum(pixels) * accelerator.activation_bits, np.sum(weights) * accelerator.weight_bits
+    kib = accelerator.input_buffer_kib, accelerator.weight_buffer_kib
+    picojoules = sum(b * energy.sram_pj_per_bit(k) for b, k in zip(bits, kib, strict=True))
+    return groups * float(picojoules) * 1e-9

@@ -8,30 +8,39 @@ so in `source`.
 import dataclasses
 
 from tflite_export.fpga.accelerator import Accelerator
+from tflite_export.fpga.architecture import Architecture
 
 _MA = (
     'Ma et al., "Optimizing Loop Operation and Dataflow in FPGA Acceleration of Deep Convolutional Neural Networks", '
     'FPGA 2017, and "An Automatic RTL Compiler for High-Throughput FPGA Implementation of Diverse Deep Convolutional '
-    'Neural Networks", FPL 2017. Unroll factors recalled. Buffer sizes (they take about as many M20K blocks as the '
-    "FPGA 2017 design), two DDR3-1600 banks, a 512-bit port, results that leave one row of the unrolled columns a "
-    "cycle, and a fully connected unit that keeps up with the port are assumptions of this project, made once for all "
-    "three designs with the measurements in view; no number is fitted."
+    'Neural Networks", FPL 2017. Clock, bits and DSP blocks as published; the number of MAC units is recalled. How the '
+    "loops share them, the results that leave the array a cycle and the ports were chosen for each design with its "
+    "measurements in view. Buffer sizes (they take about as many M20K blocks as the FPGA 2017 design), two DDR3-1600 "
+    "banks and a fully connected unit that keeps up with the ports are assumptions, the same for all three."
 )
 _DPU = (
     "Unroll factors and clock: Xilinx Vitis AI DPU reference design and model zoo README. DSP blocks: PG338 v1.2, "
-    "table 9. Buffer sizes after the block RAM of that table; their split and the 256-bit port are assumptions of "
-    "this project. A compute efficiency of 0.92 and 8 us a layer are fitted to eight networks on the KV260 together "
-    "and hold for the other boards unchanged."
+    "table 9. Buffers: the memory banks of PG338, 2048 words deep, one for each output channel's weights and two for "
+    "each pixel; that four fifths of the latter hold inputs, and the 256-bit port, are assumptions of this project. A "
+    "compute efficiency of 0.95 and 11 us a layer are fitted to Inception-v3 and MobileNet-v1 on the KV260 and hold "
+    "for the ZCU104 and ZCU102 unchanged. The Ultra96 was measured with the older AI SDK 2.0.4: its 22 us a layer are "
+    "fitted to ResNet-50 on a ZCU102 under that software."
+)
+_ZHANG = (
+    'Zhang et al., "Optimizing FPGA-based Accelerator Design for Deep Convolutional Neural Networks", FPGA 2015. '
+    "Board, clock, precision, DSP blocks and GFLOPS as published; the unroll factors are recalled. The 512-bit port "
+    "and buffers that hold all input maps of a tile, so that they take more block RAM than was published, are "
+    "assumptions of this project; no number is fitted."
 )
 
 _TWO_DDR3_1600 = 25.6
-_PORT_BITS = 512
 
-# Name, device, MHz, unrolling of the output maps, columns and rows, bits of a weight; pixels have 16 bits.
+# Name, device, MHz, unrolling of the output maps, columns and rows, bits of a weight (pixels have 16), bits of the
+# ports (512 a bank that has one), results that leave a cycle.
 _MA_DESIGNS = (
-    ("ma_arria10_150mhz", "arria10_gx1150", 150.0, (16, 14, 14), 8),
-    ("ma_arria10_200mhz", "arria10_gx1150", 200.0, (32, 14, 7), 16),
-    ("ma_stratixv_150mhz", "stratixv_gxa7", 150.0, (32, 7, 7), 16),
+    ("ma_arria10_150mhz", "arria10_gx1150", 150.0, (16, 14, 14), 8, 512, 14),
+    ("ma_arria10_200mhz", "arria10_gx1150", 200.0, (16, 14, 14), 16, 1024, 28),
+    ("ma_stratixv_150mhz", "stratixv_gxa7", 150.0, (16, 7, 14), 16, 512, 7),
 )
 
 # Pixels, input maps and output maps at once; the name says the operations a cycle.
@@ -45,16 +54,16 @@ DPU_ARRAYS = {
     "b3136": (8, 14, 14),
     "b4096": (8, 16, 16),
 }
-# Device, MHz, GB/s. The Ultra96 has 32 bits of LPDDR4 at 1066 MHz (recalled).
+# Device, MHz, GB/s, microseconds a layer. The Ultra96 has 32 bits of LPDDR4 at 1066 MHz (recalled).
 DPU_BOARDS = {
-    "kv260": ("k26", 300.0, 19.2),
-    "zcu104": ("zu7ev", 300.0, 19.2),
-    "zcu102": ("zu9eg", 281.0, 19.2),
-    "ultra96": ("zu3eg", 287.0, 8.5),
+    "kv260": ("k26", 300.0, 19.2, 11.0),
+    "zcu104": ("zu7ev", 300.0, 19.2, 11.0),
+    "zcu102": ("zu9eg", 281.0, 19.2, 11.0),
+    "ultra96": ("zu3eg", 287.0, 8.5, 22.0),
 }
 
 
-def _ma(name, device, clock_mhz, unroll, weight_bits):
+def _ma(name, device, clock_mhz, unroll, weight_bits, port_bits, words_out):
     maps, columns, rows = unroll
     return Accelerator(
         name=name,
@@ -64,12 +73,12 @@ def _ma(name, device, clock_mhz, unroll, weight_bits):
         activation_bits=16,
         bias_bits=16,
         dram_gb_per_s=_TWO_DDR3_1600,
-        dma_bits=_PORT_BITS,
+        dma_bits=port_bits,
         input_buffer_kib=1024,
         weight_buffer_kib=768,
         output_buffer_kib=512,
-        fully_connected_unroll={"of": _PORT_BITS // weight_bits},
-        output_words_per_cycle=columns,
+        fully_connected_unroll={"of": port_bits // weight_bits},
+        output_words_per_cycle=words_out,
         tile_order="maps",
         logic_macs=True,
         device=device,
@@ -79,7 +88,7 @@ def _ma(name, device, clock_mhz, unroll, weight_bits):
 
 def _dpu(config, board):
     pixels, maps_in, maps_out = DPU_ARRAYS[config]
-    device, clock_mhz, gb_per_s = DPU_BOARDS[board]
+    device, clock_mhz, gb_per_s, overhead_us = DPU_BOARDS[board]
     return Accelerator(
         name=f"dpu_{config}_{board}",
         unroll={"ox": pixels, "if": maps_in, "of": maps_out},
@@ -91,11 +100,11 @@ def _dpu(config, board):
         dram_gb_per_s=gb_per_s,
         dram_type="textbook",
         dma_bits=256,
-        input_buffer_kib=2 * pixels * maps_in,
-        weight_buffer_kib=maps_in * maps_out / 2,
-        output_buffer_kib=pixels * maps_out,
-        compute_efficiency=0.92,
-        layer_overhead_us=8.0,
+        input_buffer_kib=1.6 * pixels * maps_in,
+        weight_buffer_kib=maps_in * maps_out,
+        output_buffer_kib=0.4 * pixels * maps_in,
+        compute_efficiency=0.95,
+        layer_overhead_us=overhead_us,
         dsp_clock_ratio=2,
         extra_dsp=pixels * maps_out + 2,
         device=device,
@@ -103,7 +112,23 @@ def _dpu(config, board):
     )
 
 
+_ZHANG_VC707 = Accelerator(
+    name="zhang_vc707",
+    unroll={"of": 64, "if": 7},
+    clock_mhz=100.0,
+    weight_bits=32,
+    activation_bits=32,
+    floating_point=True,
+    dram_gb_per_s=12.8,
+    input_buffer_kib=384,
+    weight_buffer_kib=576,
+    output_buffer_kib=192,
+    device="xc7vx485t",
+    source=_ZHANG,
+)
+
 _ALL = (
+    _ZHANG_VC707,
     *(_ma(*design) for design in _MA_DESIGNS),
     *(_dpu(config, board) for board in DPU_BOARDS for config in DPU_ARRAYS),
 )
@@ -115,11 +140,11 @@ def accelerator(name, **changes):
     """A published accelerator by its name, with some fields changed.
 
     Args:
-        name: A key of `fpga.ACCELERATORS`, or an `Accelerator`.
-        **changes: Fields of `Accelerator` to replace.
+        name: A key of `fpga.ACCELERATORS`, or an `Accelerator` or `Dataflow`.
+        **changes: Fields to replace.
 
     Returns:
-        The `Accelerator`.
+        The `Accelerator` or `Dataflow`.
 
     Raises:
         ValueError: If there is none of that name; the known ones are listed. If a changed field is out of its range.
@@ -130,7 +155,7 @@ def accelerator(name, **changes):
     fpga.accelerator("ma_arria10_200mhz", clock_mhz=240.0)
     ```
     """
-    if not isinstance(name, Accelerator):
+    if not isinstance(name, Architecture):
         if name not in ACCELERATORS:
             raise ValueError(f"`accelerator` must be one of {', '.join(ACCELERATORS)}. Received: accelerator={name!r}")
         name = ACCELERATORS[name]

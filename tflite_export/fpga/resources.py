@@ -55,6 +55,7 @@ class Resources:
         lut_unit: `"LUT"` or `"ALM"`.
         lut_error: Relative error of `lut`: the worst of the points that the fit goes through.
         logic_macs: MAC units built from logic for want of DSP blocks.
+        share: What part of the device the scarcest of these takes: at most 1 if all fit.
         shortfalls: What does not fit, a sentence each.
         warnings: What fits and may still not route, a sentence each.
     """
@@ -67,6 +68,7 @@ class Resources:
     lut_unit: str
     lut_error: float
     logic_macs: int
+    share: float
     shortfalls: tuple
     warnings: tuple
 
@@ -84,31 +86,50 @@ def resources(accelerator, device):
     Returns:
         `Resources`.
     """
-    controller = (0, 0, 0) if device.hard_memory_controller else SOFT_MEMORY_CONTROLLER
     array_dsp, logic_macs = dsp_blocks(accelerator, device)
     bram, uram = memory_blocks(accelerator, device)
     base, per_mac, error = logic_fit(device.is_intel)
     multiplier = accelerator.weight_bits * accelerator.activation_bits / 2
-    logic = math.ceil(base + per_mac * accelerator.mac_units + logic_macs * multiplier) + controller[0]
-    needs = {
-        "dsp": array_dsp + accelerator.extra_dsp + controller[2],
-        "block_ram": bram + controller[1],
-        "logic": logic,
-        "uram": uram,
-    }
-    shortfalls, warnings = _judge(needs, device)
+    logic = math.ceil(base + per_mac * accelerator.mac_units + logic_macs * multiplier)
+    return judged(device, array_dsp + accelerator.extra_dsp, bram, uram, logic, error, logic_macs)
+
+
+def judged(device, dsp, block_ram, uram, logic, logic_error, logic_macs):
+    """What a design takes, with the memory controller that the device needs, beside what the device has.
+
+    Args:
+        device: A `Device`.
+        dsp: DSP blocks.
+        block_ram: Memory blocks in the device's unit.
+        uram: UltraRAM blocks.
+        logic: LUTs or ALMs.
+        logic_error: Relative error of `logic`.
+        logic_macs: MAC units built from logic.
+
+    Returns:
+        `Resources`.
+    """
+    lut, bram, blocks = memory_controller(device)
+    needs = {"dsp": dsp + blocks, "block_ram": block_ram + bram, "logic": logic + lut, "uram": uram}
+    share, shortfalls, warnings = _judge(needs, device)
     return Resources(
         needs["dsp"],
         needs["block_ram"],
         device.block_ram_unit,
         uram,
-        logic,
+        needs["logic"],
         device.logic_unit,
-        error,
+        logic_error,
         logic_macs,
+        share,
         shortfalls,
         warnings,
     )
+
+
+def memory_controller(device):
+    """`(LUT, BRAM36, DSP)` of the DDR controller that a device without one of its own needs in logic."""
+    return (0, 0, 0) if device.hard_memory_controller else SOFT_MEMORY_CONTROLLER
 
 
 def macs_per_dsp(family, weight_bits, activation_bits, floating_point=False):
@@ -146,12 +167,9 @@ def buffer_shapes(accelerator):
 
     A buffer is as wide as what the array takes from it in a cycle, or as the memory port, whichever is more.
     """
-    factor, dma = accelerator.unroll.factor, accelerator.dma_bits
-    kernel_and_maps = factor("kx") * factor("ky") * factor("if")
-    pixels = factor("if") * factor("ox") * factor("oy") * factor("oxy") * accelerator.activation_bits
-    weights = kernel_and_maps * factor("of") * accelerator.weight_bits
+    (pixels, weights), dma = accelerator.unroll.line_words, accelerator.dma_bits
     sizes = (accelerator.input_buffer_kib, accelerator.weight_buffer_kib, accelerator.output_buffer_kib)
-    widths = (max(pixels, dma), max(weights, dma), dma)
+    widths = (max(pixels * accelerator.activation_bits, dma), max(weights * accelerator.weight_bits, dma), dma)
     return tuple((width, math.ceil(kib * 8192 / width)) for width, kib in zip(widths, sizes, strict=True))
 
 
@@ -228,4 +246,5 @@ def _judge(needs, device):
         elif what in ROUTABLE and needed > ROUTABLE[what] * has[what]:
             share = needed / has[what]
             warnings.append(f"{unit[what]}: {share:.0%} of the device; designs route up to about {ROUTABLE[what]:.0%}")
-    return tuple(shortfalls), tuple(warnings)
+    share = max(needed / has[what] if has[what] else math.inf for what, needed in needs.items() if needed)
+    return share, tuple(shortfalls), tuple(warnings)

@@ -4,6 +4,7 @@ from keras import layers
 
 from tflite_export.fpga.geometry import plane, streamed, window
 from tflite_export.fpga.layer import Layer
+from tflite_export.fpga.transposed import sub_pixel
 
 _RULES = {}
 
@@ -90,7 +91,7 @@ def lowering(*layer_classes):
     Returns:
         A decorator for a function that takes a `cgap_keras.structure.graph.Call`, the shapes of its inputs (batch
         axis included, before any zero padding) and the zero padding `((left, right), (top, bottom))` in front of it,
-        and returns a tuple of `Layer`.
+        and returns a tuple of `Layer`, or raises `Refusal`.
     """
 
     def register(rule):
@@ -168,6 +169,13 @@ def _convolution(call, shapes, padding):
     biases = loops["n_of"] if layer.use_bias else 0
     kind = "depthwise" if layer.groups == maps > 1 else "conv"
     return (Layer(call.path, kind, n_if=maps // layer.groups, groups=layer.groups, biases=biases, **loops),)
+
+
+@lowering(layers.Conv1DTranspose, layers.Conv2DTranspose)
+def _transposed(call, shapes, padding):
+    loops = _kernel_window(call, shapes[0], padding)
+    biases = loops["n_of"] if call.operation.use_bias else 0
+    return sub_pixel(call.path, plane(shapes[0], channels_first(call))[2], biases, loops)
 
 
 @lowering(layers.DepthwiseConv1D, layers.DepthwiseConv2D)

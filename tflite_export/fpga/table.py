@@ -36,8 +36,8 @@ def summary(estimate):
     used, accelerator = estimate.resources, estimate.accelerator
     low, high = estimate.dram_energy_range_mj
     lines = [
-        f"{accelerator.name} on {estimate.device}: {accelerator.mac_units} MAC units at {accelerator.clock_mhz:g} MHz, "
-        f"{accelerator.peak_gops:.0f} GOPS peak",
+        f"{accelerator.name} on {estimate.device}: {estimate.mac_units} MAC units at {accelerator.clock_mhz:g} MHz, "
+        f"{estimate.peak_gops:.0f} GOPS peak",
         f"latency      {estimate.latency_ms:.3f} ms, {estimate.throughput_gops:.1f} GOPS, "
         f"MAC utilisation {estimate.utilisation:.1%}, efficiency {estimate.efficiency:.1%}",
         f"DRAM         {estimate.dram_bytes / 1e6:.2f} MB: weights {estimate.weight_bytes / 1e6:.2f}, "
@@ -50,6 +50,8 @@ def summary(estimate):
         + f", {used.lut} {used.lut_unit} (+-{used.lut_error:.0%})",
         f"fits         {'yes' if estimate.fits else 'no: ' + '; '.join(used.shortfalls)}",
     ]
+    if estimate.interval_ms != estimate.latency_ms:
+        lines.insert(2, f"interval     {estimate.interval_ms:.3f} ms, {estimate.frames_per_second:.1f} frames a second")
     lines += [f"warning      {warning}" for warning in used.warnings]
     if estimate.host_operations:
         lines.append(f"on the host  {', '.join(estimate.host_operations)}")

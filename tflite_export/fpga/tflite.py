@@ -7,9 +7,10 @@ model. The layout is the FlatBuffers schema of TensorFlow Lite (tensorflow/compi
 import collections
 import pathlib
 
-from tflite_export.fpga.builder import Builder
+from tflite_export.fpga.builder import Builder, Refusal
 from tflite_export.fpga.geometry import plane, streamed, window
 from tflite_export.fpga.layer import Layer
+from tflite_export.fpga.transposed import sub_pixel
 
 FREE = ("CAST", "DEQUANTIZE", "EXPAND_DIMS", "QUANTIZE", "RESHAPE", "SQUEEZE")
 POINTWISE = (
@@ -71,7 +72,9 @@ class _Graph:
             i: tuple(int(n) for n in x.shape) if x.shape is not None else (1,) for i, x in enumerate(graph.tensors)
         }
         self.constant = {i for i, x in enumerate(graph.tensors) if self.data(i) is not None}
-        self.uses = collections.Counter(int(i) for op in self.operators for i in op.inputs)
+        # Whoever asks for a tensor's shape does not read it.
+        readers = [op for op in self.operators if self.kind(op) != "SHAPE"]
+        self.uses = collections.Counter(int(i) for op in readers for i in op.inputs)
         self.uses.update(int(index) for index in graph.outputs)
 
     def kind(self, operator):
@@ -130,11 +133,11 @@ def _lower(kind, name, operator, inputs, graph, builder):
     active = [i for i in inputs if i not in graph.constant]
     shapes, zeros = builder.sources(name, active, window=rule in (_convolution, _depthwise, _pool))
     out = graph.shapes[target]
-    rows = rule(name, operator.builtinOptions, shapes, out, zeros, [graph.shapes[i] for i in inputs], graph)
-    if rows is None:
-        builder.refuse(name, kind, "over other axes than height and width")
-    else:
-        builder.append(rows, target)
+    operands = [graph.shapes[i] for i in inputs]
+    try:
+        builder.append(rule(name, operator.builtinOptions, shapes, out, zeros, operands, graph), target)
+    except Refusal as refusal:
+        builder.refuse(name, kind, str(refusal))
 
 
 def _pad(name, inputs, target, graph, builder):
@@ -174,6 +177,12 @@ def _depthwise(name, options, shapes, out, zeros, operands, graph):
     return (Layer(name, "depthwise", groups=plane(shapes[0])[2], biases=biases, **loops),)
 
 
+def _transposed(name, options, shapes, out, zeros, operands, graph):
+    _, (_, n_ky, n_kx, n_if), _, *bias = operands
+    loops = _window(options, (n_kx, n_ky), shapes[0], out, zeros, graph)
+    return sub_pixel(name, n_if, loops["n_of"] if bias else 0, loops)
+
+
 def _fully_connected(name, options, shapes, out, zeros, operands, graph):
     n_of, n_if = operands[1]
     positions, biases = _size(out) // n_of, n_of if len(operands) > 2 else 0
@@ -189,7 +198,7 @@ def _pool(name, options, shapes, out, zeros, operands, graph):
 def _mean(name, options, shapes, out, zeros, operands, graph):
     n_ix, n_iy, maps = plane(shapes[0])
     if len(shapes[0]) != 4 or _size(out) != maps:
-        return None
+        raise Refusal("over other axes than height and width")
     return (Layer(name, "pool", n_kx=n_ix, n_ky=n_iy, n_of=maps, groups=maps),)
 
 
@@ -210,6 +219,7 @@ _RULES = {
     "CONV_2D": _convolution,
     "DEPTHWISE_CONV_2D": _depthwise,
     "FULLY_CONNECTED": _fully_connected,
+    "TRANSPOSE_CONV": _transposed,
     "AVERAGE_POOL_2D": _pool,
     "MAX_POOL_2D": _pool,
     "MEAN": _mean,

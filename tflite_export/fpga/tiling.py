@@ -182,30 +182,51 @@ def cut_tiles(layer, cut, accelerator):
     Returns:
         Its `Tiles`, for all groups of the layer.
     """
-    group_maps = layer.n_of if layer.channelwise else layer.n_of // layer.groups
-    row_sizes, map_sizes = _sizes(layer.n_oy, cut.rows), _sizes(group_maps, cut.maps)
-    r, m = np.meshgrid(np.arange(cut.row_tiles), np.arange(cut.map_tiles), indexing="ij")
-    if cut.order == "maps":
-        r, m = r.T, m.T
-    r, m = r.ravel(), m.ravel()
+    (r, m), loops = _order(cut), tile_loops(layer, cut, accelerator)
+    rows, maps = loops["n_oy"], loops["n_of"]
     held_pixels = not layer.channelwise and (cut.order == "rows" or cut.row_tiles == 1)
     reads_pixels = (m == 0) if held_pixels else np.ones(r.size, bool)
     reads_weights = (r == 0) if cut.order == "maps" or cut.map_tiles == 1 else np.ones(r.size, bool)
-    maps_in = _input_maps(layer, map_sizes[m]) * np.ones(r.size, int)
+    maps_in = _input_maps(layer, maps) * np.ones(r.size, int)
     row_pixels = _pixels_read(layer, 1, cut.rows, cut.row_tiles) * _pixels_read(layer, 0, layer.n_ox, 1)[0]
     weights, biases = _weights(layer)
-    weight_bits = map_sizes[m] * (weights * accelerator.weight_bits + biases * accelerator.bias_bits) * reads_weights
-    unroll = accelerator.unroll_for(layer.kind)
-    drain = unroll.drain(accelerator.output_words_per_cycle) if layer.macs else 1
+    weight_bits = maps * (weights * accelerator.weight_bits + biases * accelerator.bias_bits) * reads_weights
     tiles = Tiles(
-        cycles=unroll.cycles(layer.n_kx, layer.n_ky, layer.n_if, layer.n_ox, row_sizes[r], map_sizes[m], drain),
+        cycles=accelerator.unroll_for(layer.kind).cycles(**loops),
         weight_bytes=weight_bits / 8,
         input_bytes=row_pixels[r] * maps_in * reads_pixels * accelerator.activation_bits / 8,
-        output_bytes=row_sizes[r] * map_sizes[m] * layer.n_ox * accelerator.activation_bits / 8,
+        output_bytes=rows * maps * layer.n_ox * accelerator.activation_bits / 8,
         read_descriptors=maps_in * reads_pixels + (weight_bits > 0),
-        write_descriptors=map_sizes[m],
+        write_descriptors=maps,
     )
     return tiles if layer.channelwise else tiles.repeat(layer.groups)
+
+
+def tile_loops(layer, cut, accelerator):
+    """The loops of each tile of a layer, or of one of its groups, in the order of execution.
+
+    Args:
+        layer: A `Layer`.
+        cut: Its `Tiling`; `None` for a fully connected layer, which is taken whole.
+        accelerator: The `Accelerator`.
+
+    Returns:
+        A dict of the arguments of `Unroll.cycles`, the rows and maps as arrays with an entry a tile.
+    """
+    loops = {name: getattr(layer, name) for name in ("n_kx", "n_ky", "n_if", "n_ox", "n_oy", "n_of")}
+    if cut is None:
+        return loops
+    r, m = _order(cut)
+    group_maps = layer.n_of if layer.channelwise else layer.n_of // layer.groups
+    drain = accelerator.unroll_for(layer.kind).drain(accelerator.output_words_per_cycle) if layer.macs else 1
+    rows, maps = _sizes(layer.n_oy, cut.rows)[r], _sizes(group_maps, cut.maps)[m]
+    return loops | {"n_oy": rows, "n_of": maps, "drain": drain}
+
+
+def _order(cut):
+    """The number of the tile of rows and of the tile of maps, tile by tile in the order of execution."""
+    r, m = np.meshgrid(np.arange(cut.row_tiles), np.arange(cut.map_tiles), indexing="ij")
+    return (r.T.ravel(), m.T.ravel()) if cut.order == "maps" else (r.ravel(), m.ravel())
 
 
 def _weights(layer):

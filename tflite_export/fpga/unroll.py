@@ -4,9 +4,42 @@ import math
 from collections.abc import Mapping
 
 LOOPS = ("of", "if", "ox", "oy", "kx", "ky", "oxy")
+# The loops that stay unrolled where the array runs another kind of layer than a convolution.
+KIND_LOOPS = {"conv": LOOPS, "depthwise": ("ox", "oy", "oxy", "kx", "ky"), "fully_connected": ("of", "if")}
+OTHER_LOOPS = ("of", "ox", "oy", "oxy")
 
 
-class Unroll(Mapping):
+class FrozenMapping(Mapping):
+    """An immutable, hashable mapping.
+
+    Args:
+        values: A mapping, or pairs, to take a copy of.
+    """
+
+    def __init__(self, values):
+        self._values = dict(values)
+
+    def __getitem__(self, key):
+        return self._values[key]
+
+    def __iter__(self):
+        return iter(self._values)
+
+    def __len__(self):
+        return len(self._values)
+
+    def __hash__(self):
+        return hash(frozenset(self._values.items()))
+
+    def __repr__(self):
+        return repr(self._values)
+
+    def to_json(self):
+        """The values as a plain dict."""
+        return dict(self._values)
+
+
+class Unroll(FrozenMapping):
     """An immutable, hashable mapping from a loop to its unroll factor.
 
     A loop that is not named has the factor 1. `"oxy"` is the loop over all output pixels, rows and columns as one; it
@@ -37,35 +70,32 @@ class Unroll(Mapping):
                 f"`{argument}` must name either 'oxy' or 'ox' and 'oy': 'oxy' is both as one loop. "
                 f"Received: {argument}={dict(factors)}"
             )
-        self._factors = {loop: factors[loop] for loop in LOOPS if loop in factors}
-
-    def __getitem__(self, loop):
-        return self._factors[loop]
-
-    def __iter__(self):
-        return iter(self._factors)
-
-    def __len__(self):
-        return len(self._factors)
-
-    def __hash__(self):
-        return hash(tuple(self._factors.items()))
-
-    def __repr__(self):
-        return repr(self._factors)
+        super().__init__((loop, factors[loop]) for loop in LOOPS if loop in factors)
 
     def factor(self, loop):
         """The factor of a loop, 1 where it is not unrolled."""
-        return self._factors.get(loop, 1)
+        return self._values.get(loop, 1)
 
     @property
     def units(self):
         """How many iterations run at once: the MAC units of the array."""
-        return math.prod(self._factors.values())
+        return math.prod(self._values.values())
+
+    @property
+    def line_words(self):
+        """Words of the input and of the weight buffer that the array takes at once.
+
+        Kernel positions that run at once take neighbouring pixels, which registers hold.
+        """
+        return self._product("if", "ox", "oy", "oxy"), self._product("if", "kx", "ky", "of")
 
     def only(self, *loops):
         """The same factors with every other loop rolled up."""
-        return Unroll({loop: factor for loop, factor in self._factors.items() if loop in loops})
+        return Unroll({loop: factor for loop, factor in self._values.items() if loop in loops})
+
+    def for_kind(self, kind):
+        """The factors that are left for a kind of layer, `"conv"`, `"depthwise"`, `"fully_connected"` or another."""
+        return self.only(*KIND_LOOPS.get(kind, OTHER_LOOPS))
 
     def cycles(self, n_kx=1, n_ky=1, n_if=1, n_ox=1, n_oy=1, n_of=1, drain=1):
         """Cycles of a loop nest: the product over the loops of `ceil(N / P)`.
@@ -85,18 +115,36 @@ class Unroll(Mapping):
         Returns:
             The number of cycles.
         """
-        if "oxy" in self._factors:
-            pixels = ceil_div(n_ox * n_oy, self._factors["oxy"])
+        if "oxy" in self._values:
+            pixels = ceil_div(n_ox * n_oy, self._values["oxy"])
         else:
             pixels = ceil_div(n_ox, self.factor("ox")) * ceil_div(n_oy, self.factor("oy"))
         kernel = ceil_div(n_kx, self.factor("kx")) * ceil_div(n_ky, self.factor("ky"))
         sums = kernel * ceil_div(n_if, self.factor("if"))
         return max(sums, drain) * pixels * ceil_div(n_of, self.factor("of"))
 
+    def reads(self, *sizes, **loops):
+        """Words read from the input and from the weight buffer: what the array takes in a cycle, for every cycle.
+
+        An upper bound, since neighbouring windows share pixels that registers may hold.
+
+        Args:
+            *sizes: As in `cycles`.
+            **loops: As in `cycles`.
+
+        Returns:
+            `(pixels, weights)`.
+        """
+        cycles = self.cycles(*sizes, **loops)
+        shared = self._product("if", "kx", "ky")
+        return cycles * shared * self._product("ox", "oy", "oxy"), cycles * shared * self.factor("of")
+
     def drain(self, words_per_cycle):
         """Cycles in which the results of one pass, one for each unrolled output, leave at so many words a cycle."""
-        results = math.prod(self.factor(loop) for loop in ("of", "ox", "oy", "oxy"))
-        return 1 if words_per_cycle is None else ceil_div(results, words_per_cycle)
+        return 1 if words_per_cycle is None else ceil_div(self._product("of", "ox", "oy", "oxy"), words_per_cycle)
+
+    def _product(self, *loops):
+        return math.prod(self.factor(loop) for loop in loops)
 
 
 def ceil_div(a, b):

@@ -5,7 +5,7 @@ import os
 
 from cgap_keras.structure.graph import trace
 from tflite_export.fpga import rules
-from tflite_export.fpga.builder import Builder
+from tflite_export.fpga.builder import Builder, Refusal
 from tflite_export.fpga.tflite import tflite_workload
 
 
@@ -94,10 +94,17 @@ def _compute(call, builder):
         parameters = 2 * call.outputs[0].shape[-1] if rules.is_a(operation, rules.AFFINE) else 0
         builder.pointwise(call.path, call.inputs[0].key, target, parameters)
     else:
-        keys = [edge.key for edge in call.inputs]
-        builder.append(rule(call, *builder.sources(call.path, keys, rules.is_window(operation))), target)
+        _lower(call, rule, builder)
         if activation in rules.SOFTMAX:
             builder.finish_on_host(f"{call.path}/softmax", target)
+
+
+def _lower(call, rule, builder):
+    keys, is_window = [edge.key for edge in call.inputs], rules.is_window(call.operation)
+    try:
+        builder.append(rule(call, *builder.sources(call.path, keys, is_window)), call.outputs[0].key)
+    except Refusal as refusal:
+        _refuse(call, builder, str(refusal))
 
 
 def _refuse(call, builder, reason=None):

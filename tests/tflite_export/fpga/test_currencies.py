@@ -54,3 +54,16 @@ def test_a_model_whose_shapes_do_not_tell_is_built():
 def test_an_unknown_accelerator_is_refused_before_training():
     with pytest.raises(ValueError, match="`accelerator` must be one of .*ma_arria10_150mhz"):
         fpga.latency_ms("tpu")
+
+
+def test_a_network_is_pruned_until_its_engines_fit_the_device():
+    """ResNet-20 with an engine a layer: 272,474 weights of 16 bits, and rows of pixels, on a Zynq of 140 BRAM36."""
+    model, streaming = zoo.resnet20(), fpga.Dataflow("engines", 100.0, 16, 16, device="xc7z020")
+    share, groups = fpga.device_share(streaming), free_groups(model)
+    before = fpga.estimate(model, streaming)
+    assert share(model) == before.resources.share == before.bram / 140 > 1 and not before.fits
+    budget, rng = cgap_keras.Budget(1.0, share), np.random.default_rng(0)
+    scores = {group.name: rng.random(group.size) for group in groups}
+    plan, finished = cgap_keras.PruningPolicy(budget, 1).propose(groups, scores, budget.cost_of(model, groups))
+    after = fpga.estimate(cgap_keras.rebuild(model, plan), streaming)
+    assert finished and after.fits and after.resources.share <= 1 < before.resources.share

@@ -43,8 +43,8 @@ def test_sram_goes_through_the_published_points(kib, pj):
 
 
 def test_buffers():
-    # A fully connected layer on 32 units: 32 weights and one pixel of 16 bits in each of 1000 * ceil(1000 / 32) cycles.
+    # A fully connected layer on 64 units: 64 weights and one pixel of 16 bits in each of 1000 * ceil(1000 / 64) cycles.
     layer = Layer("f", "fully_connected", n_if=1000, n_of=1000)
     mine = accelerator(input_buffer_kib=1024, weight_buffer_kib=32)
-    expected = 32000 * (16 * 100 / 64 + 32 * 16 * 20 / 64) * 1e-9
+    expected = 16000 * (16 * 100 / 64 + 64 * 16 * 20 / 64) * 1e-9
     assert fpga.estimate((layer,), mine).buffer_energy_mj == pytest.approx(expected)
