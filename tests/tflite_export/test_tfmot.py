@@ -12,7 +12,7 @@ from ai_edge_litert.interpreter import Interpreter as LiteRT
 from keras import layers
 
 from cgap_keras import zoo
-from tflite_export import tfmot
+from tflite_export import Interpreter, tfmot
 
 pytest.importorskip("tensorflow_model_optimization", reason="the extra `tfmot` is not installed")
 
@@ -125,6 +125,20 @@ def test_quantized_file_keeps_zeros_and_clusters(task, tmp_path):
     )
     assert dense.dtype == np.int8 and len(np.unique(dense)) <= 6
     assert np.mean(dense == 0) >= 0.5
+
+
+def test_ranges_are_those_of_the_samples_from_the_first_step_on(tmp_path):
+    """Four steps that change nothing. Answers reach 45; ranges that had begun at 6 would have cut them off there."""
+    keras.utils.set_random_seed(0)
+    vector = keras.Input((8,), name="vector")
+    model = keras.Model(vector, layers.Dense(3, name="scores")(layers.Dense(16, activation="relu")(vector)))
+    model.layers[-1].kernel.assign(20 * model.layers[-1].kernel)
+    x = np.random.default_rng(0).normal(size=(128, 8)).astype("float32")
+    expected = model.predict(x, verbose=0)
+    assert np.abs(expected).max() > 20
+    tfmot.optimize(model, x, np.zeros(128, int), tfmot.QuantizeModel(), tmp_path, learning_rate=1e-12)
+    (scores,) = Interpreter(tmp_path / "quantized.tflite").run({"vector": x}).values()
+    assert np.abs(scores - expected).mean() < 0.01 * np.ptp(expected)
 
 
 BAD_CALLS = {

@@ -61,7 +61,9 @@ def optimize(
 
     Args:
         model: A built functional or Sequential `keras.Model` of float32 whose layers tf_keras has too.
-        x: Training samples: an array, a list of arrays, or a dict from input name to array.
+        x: Training samples as the model was trained on them, augmented if it was: an array, a list of arrays, or a dict
+            from input name to array. Statistics of batch normalisation follow them, and the ranges of activations begin
+            with them.
         y: Targets: an array, or a list of arrays in the order of the outputs.
         techniques: One or more of `PruneLowMagnitude`, `ClusterWeights`, `QuantizeModel`, in this order; each keeps
             what the one before it has made.

@@ -6,6 +6,7 @@ or, where the last technique quantizes, `quantized.tflite` and `answers.npz`, wh
 first samples; and `history.json`, the losses of the epochs of each technique.
 """
 
+import functools
 import json
 import pathlib
 import sys
@@ -15,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 import tf_keras
+from tensorflow_model_optimization.python.core.quantization.keras import quant_ops
 
 from tflite_export.convert import find_class, report
 from tflite_export.tfmot.twin import check_equal, copy_model
@@ -71,6 +73,31 @@ class Training:
         )
         return history.history["loss"]
 
+    def set_ranges(self, model):
+        """Lets the ranges of activations begin at what the samples show.
+
+        They begin at -6 to 6 otherwise, of which a moving average with a decay of 0.999 keeps a half after 700 steps: a
+        ResNet-20 lost three points of accuracy by that alone. All other weights stay as they are.
+        """
+        weights = [(w, w.numpy()) for w in model.weights if not w.name.split(":")[0].endswith(("_min", "_max"))]
+        original = quant_ops.MovingAvgQuantize
+        # Of where a range began, 0.9 ** 50 is half a percent.
+        quant_ops.MovingAvgQuantize = functools.partial(_with_decay, original, 0.9)
+        try:
+            size = self._request["batch_size"]
+            for step in range(50):
+                places = np.arange(step * size, (step + 1) * size) % len(self._x[0])
+                model([part[places] for part in self._x], training=True)
+        finally:
+            quant_ops.MovingAvgQuantize = original
+        for weight, value in weights:
+            weight.assign(value)
+
+
+def _with_decay(function, decay, *args, **options):
+    """A function of tensorflow-model-optimization with another decay than the one that it is called with."""
+    return function(*args, **{**options, "ema_decay": decay})
+
 
 def prune_low_magnitude(model, training, technique, done):
     """Trains with ever more weights at zero."""
@@ -107,6 +134,7 @@ def quantize_model(model, training, technique, done):
     """Trains with weights and activations rounded to int8."""
     api = tfmot.quantization.keras
     quantized = api.quantize_apply(api.quantize_annotate_model(model), _scheme(done))
+    training.set_ranges(quantized)
     return quantized, training(quantized)
 
 
