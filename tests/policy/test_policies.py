@@ -223,8 +223,8 @@ def test_pruning_keeps_widths_on_the_lattice(wide, seed, share, steps, exponent)
         (lambda w: math.ceil(w / 8), [24, 16, 8]),
         # A memory that takes 1 % of a pass for each unit changes nothing, but frees the units below the first pass.
         (lambda w: math.ceil(w / 8) + 0.01 * w, [24, 16, *range(8, 0, -1)]),
-        # With as much as a pass for each unit the hull is 9 w / 8 from 8 on. 8 + j units cost 10 + j, which is 1 - j / 8
-        # above it, less than half a unit from j = 4 on.
+        # With as much as a pass for each unit the hull is 9 w / 8 from 8 on. 8 + j units cost 10 + j, which is
+        # 1 - j / 8 above it, less than half a unit from j = 4 on.
         (lambda w: math.ceil(w / 8) + w, [*range(24, 19, -1), *range(16, 11, -1), *range(8, 0, -1)]),
         (lambda w: 3 * w, list(range(24, 0, -1))),
         # Two layers, of which one works on 8 units at once and the other on 12. At 12 the first idles in 4 of 16

@@ -6,10 +6,14 @@ from tflite_export.fpga.dataflow import Dataflow, fold
 from tflite_export.fpga.devices import DEVICES, Device, device
 from tflite_export.fpga.energy import MEMORIES, Memory
 from tflite_export.fpga.estimate import Estimate, estimate
+from tflite_export.fpga.exploration import Design, Exploration
+from tflite_export.fpga.explore import explore
 from tflite_export.fpga.layer import Layer
+from tflite_export.fpga.layer_chart import layer_chart
 from tflite_export.fpga.per_layer import LayerEstimate, layer_estimate
 from tflite_export.fpga.presets import ACCELERATORS, accelerator
 from tflite_export.fpga.resources import Resources, resources
+from tflite_export.fpga.roofline import roofline
 from tflite_export.fpga.systolic import Systolic
 from tflite_export.fpga.unroll import Unroll
 from tflite_export.fpga.workload import workload
@@ -20,8 +24,10 @@ __all__ = [
     "MEMORIES",
     "Accelerator",
     "Dataflow",
+    "Design",
     "Device",
     "Estimate",
+    "Exploration",
     "Layer",
     "LayerEstimate",
     "Memory",
@@ -33,9 +39,12 @@ __all__ = [
     "device_share",
     "dram_energy_mj",
     "estimate",
+    "explore",
     "fold",
     "latency_ms",
+    "layer_chart",
     "layer_estimate",
     "resources",
+    "roofline",
     "workload",
 ]

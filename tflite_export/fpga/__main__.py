@@ -1,8 +1,9 @@
-"""Estimates a network on an FPGA accelerator from the shell.
+"""Estimates a network on an FPGA accelerator from the shell, or searches for an accelerator that suits it.
 
 ```
 python -m tflite_export.fpga --model=model.keras --accelerator=ma_arria10_200mhz --device=arria10_gx1150
---out=estimate.json
+--out=estimate.json --plots=plots
+python -m tflite_export.fpga --model=model.keras --explore --device=zu9eg --objective=energy --share=0.8
 ```
 """
 
@@ -13,19 +14,31 @@ import sys
 from absl import app, flags
 
 _MODEL = flags.DEFINE_string("model", None, "The network: a .keras or a .tflite file.")
-_ACCELERATOR = flags.DEFINE_string("accelerator", None, "An accelerator of fpga.ACCELERATORS.")
+_ACCELERATOR = flags.DEFINE_string(
+    "accelerator", None, "An accelerator of fpga.ACCELERATORS; with --explore, what all designs share with it."
+)
 _DEVICE = flags.DEFINE_string("device", None, "A device of fpga.DEVICES; by default the accelerator's own.")
-_OUT = flags.DEFINE_string("out", None, "Where to write the estimate as JSON; nowhere by default.")
+_OUT = flags.DEFINE_string("out", None, "Where to write the estimate, or the search, as JSON; nowhere by default.")
+_PLOTS = flags.DEFINE_string(
+    "plots", None, "Folder for roofline.svg and layers.svg (the time of each layer); none by default."
+)
+_EXPLORE = flags.DEFINE_bool("explore", False, "Search for the unroll factors and buffers that suit the network best.")
+_OBJECTIVE = flags.DEFINE_string("objective", None, "What --explore minimises: latency (the default) or energy.")
+_SHARE = flags.DEFINE_float("share", None, "Share of the device that --explore may take; 1 by default.")
 
 
-def run(model, accelerator, device=None, out=None):
-    """Estimates a file's network, writes the JSON where asked to, and returns the table.
+def run(model, accelerator=None, device=None, out=None, plots=None, search=None):
+    """Estimates a file's network or searches for its accelerator, writes what is asked for, and returns the table.
+
+    Nothing is written before all is computed, and each file is complete or not there.
 
     Args:
         model: The path of a .keras or .tflite file.
-        accelerator: A name in `fpga.ACCELERATORS`.
+        accelerator: A name in `fpga.ACCELERATORS`; a search does without.
         device: A name in `fpga.DEVICES`; `None` takes the accelerator's own.
         out: The path of a JSON file to write, or `None`.
+        plots: A folder to write `roofline.svg` and `layers.svg` to, or `None`.
+        search: `None` estimates the accelerator; a dict of `objective` and `share`, as in `fpga.explore`, searches.
 
     Returns:
         The table as text.
@@ -34,27 +47,56 @@ def run(model, accelerator, device=None, out=None):
         ValueError: If a name is not known, or the network cannot be estimated.
         OSError: If a file cannot be read or written.
     """
+    from cgap_keras.report.files import write_atomically
+
+    result = _result(model, accelerator, device, search)
+    files = {} if out is None else {pathlib.Path(out): json.dumps(result.to_json(), indent=2) + "\n"}
+    if plots is not None:
+        from tflite_export.fpga.layer_chart import layer_chart
+        from tflite_export.fpga.roofline import roofline
+
+        estimate = result if search is None else result.estimate
+        for name, draw in (("roofline", roofline), ("layers", layer_chart)):
+            files[pathlib.Path(plots) / f"{name}.svg"] = draw(estimate)
+    for path, text in files.items():
+        write_atomically(path, text)
+    return str(result)
+
+
+def _result(model, accelerator, device, search):
+    """The `Estimate` or the `Exploration`; names are looked up before the network is read."""
     import keras
 
     from tflite_export import fpga
+    from tflite_export.fpga.explore import explore
 
-    accelerator = fpga.accelerator(accelerator)
+    if accelerator is None and (search is None or device is None):
+        missing = "`accelerator` must be given" if search is None else "`device` or `accelerator` must be given"
+        raise ValueError(f"{missing}. Received: accelerator=None, device={device!r}")
+    base = None if accelerator is None else fpga.accelerator(accelerator)
     device = None if device is None else fpga.device(device)
     path = pathlib.Path(model)
     if not path.is_file():
         raise FileNotFoundError(f"There is no file to estimate. Received: model={model!r}")
     loaded = path if path.suffix == ".tflite" else keras.models.load_model(path, compile=False)
-    estimate = fpga.estimate(loaded, accelerator, device)
-    if out is not None:
-        pathlib.Path(out).write_text(json.dumps(estimate.to_json(), indent=2) + "\n", encoding="utf-8")
-    return str(estimate)
+    if search is None:
+        return fpga.estimate(loaded, base, device)
+    return explore(loaded, device or base.device, base, **search)
+
+
+def _search():
+    """The arguments of the search, or `None` where there is none."""
+    given = {flag.name: flag.value for flag in (_OBJECTIVE, _SHARE) if flag.value is not None}
+    if given and not _EXPLORE.value:
+        raise ValueError(f"--{' and --'.join(given)} must come with --explore. Received: {given}")
+    return given if _EXPLORE.value else None
 
 
 def main(argv):
     """Runs the command; the exit status is 1 after an error."""
     del argv
     try:
-        print(run(_MODEL.value, _ACCELERATOR.value, _DEVICE.value, _OUT.value))
+        print(run(_MODEL.value, _ACCELERATOR.value, _DEVICE.value, _OUT.value, _PLOTS.value, _search()))
     except (ValueError, TypeError, OSError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
@@ -62,5 +104,5 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    flags.mark_flags_as_required(["model", "accelerator"])
+    flags.mark_flags_as_required(["model"])
     app.run(main)

@@ -167,7 +167,7 @@ class Accelerator:
     def unroll_for(self, kind):
         """The unroll factors, or the systolic array, under which a kind of layer runs."""
         own = getattr(self, UNROLLS[kind]) if kind in UNROLLS else None
-        return own or self.unroll.for_kind(kind)
+        return self.unroll.for_kind(kind) if own is None else own
 
     def run(self, work):
         """Runs a network layer after layer, one frame after the other.

@@ -7,6 +7,8 @@ pattern. The ratio of two networks on the same memory is much safer, because the
 import dataclasses
 import math
 
+from tflite_export.fpga.unroll import ceil_div
+
 
 @dataclasses.dataclass(frozen=True)
 class Memory:
@@ -63,7 +65,7 @@ MULTIPLY_8_PJ, ADD_32_PJ = 0.2, 0.1
 
 
 def dram_energy(num_bytes, descriptors, accelerator):
-    """Energy of DRAM traffic, and its uncertainty.
+    """Energy of DRAM traffic, and its uncertainty; bytes and descriptors may be arrays.
 
     `bits * pJ/bit + rows * activation`. A descriptor opens at least one row, and a long transfer one for each
     `row_bytes`, so the number of rows is at most `descriptors + bytes / row_bytes`; that bound is used.
@@ -85,7 +87,7 @@ def dram_energy(num_bytes, descriptors, accelerator):
 
 def row_activations(num_bytes, descriptors, accelerator):
     """An upper bound of the DRAM rows opened."""
-    return descriptors + math.ceil(num_bytes / MEMORIES[accelerator.dram_type].row_bytes) if num_bytes else 0
+    return descriptors + ceil_div(num_bytes, MEMORIES[accelerator.dram_type].row_bytes)
 
 
 def mac_energy_pj(weight_bits, activation_bits):

@@ -136,7 +136,7 @@ _ALL = (
 ACCELERATORS = {accelerator.name: accelerator for accelerator in _ALL}
 
 
-def accelerator(name, **changes):
+def accelerator(name, /, **changes):
     """A published accelerator by its name, with some fields changed.
 
     Args:

@@ -59,7 +59,7 @@ def tiles_of(layer, accelerator):
 
 
 def _best(layer, accelerator):
-    cuts = _fitting_cuts(layer, accelerator)
+    cuts = fitting_cuts(layer, accelerator)
     if accelerator.tiling == "traffic":
         least = min(bits for _, bits in cuts)
         cuts = [(cut, bits) for cut, bits in cuts if bits == least]
@@ -87,7 +87,7 @@ def _input_maps(layer, maps):
     return ceil_div(maps * layer.groups, layer.n_of) if layer.channelwise else layer.n_if
 
 
-def _fitting_cuts(layer, accelerator):
+def fitting_cuts(layer, accelerator):
     """The cuts whose tiles fit the buffers, each with the bits that it reads."""
     unroll = accelerator.unroll_for(layer.kind)
     group_maps = layer.n_of if layer.channelwise else layer.n_of // layer.groups
