@@ -2,6 +2,7 @@
 
     python benchmarks/export_models.py
     python benchmarks/export_models.py --only=resnet20,MobileNetV2
+    python benchmarks/export_models.py --table
 
 The networks of the zoo at full and at half width, and twelve architectures of `keras.applications` on images of
 96 x 96. Their weights are random and the statistics of their normalisations those of the samples, so that signals
@@ -33,12 +34,16 @@ ResNet50 ResNet50V2 Xception
 HALF = ":0.5"
 
 ONLY = flags.DEFINE_list("only", [], f"Names of the networks; {HALF} behind one of the zoo's is its half width.")
+TABLE = flags.DEFINE_bool("table", False, "Print the table of what is there, and export nothing.")
 ONE = flags.DEFINE_string("one", None, "Export this one here and print its row as JSON.")
 
 
 def main(argv):
     if ONE.value:
         print(json.dumps(examine(ONE.value)))
+        return
+    if TABLE.value:
+        print("\n".join(table(json.loads(RESULT.read_text())["rows"])))
         return
     from cgap_keras import zoo
 
@@ -118,6 +123,22 @@ def export_one(model, quantization, x):
         "float_weights": len(file.float_weights),
         "operators": sorted(set(file.operators)),
     }
+
+
+def table(rows):
+    """Lines of Markdown: kilobytes, and the mean error in percent of the output's range."""
+    quantizations = list(next(iter(rows.values()))["files"])
+    yield f"| network | MMACs | {' | '.join(quantizations)} |"
+    yield f"| --- | {' | '.join('---' for _ in quantizations)} | --- |"
+    for name, row in rows.items():
+        cells = [_cell(row["files"][quantization]) for quantization in quantizations]
+        yield f"| {name.replace(HALF, ', half as wide')} | {row['macs'] / 1e6:.1f} | {' | '.join(cells)} |"
+
+
+def _cell(file):
+    if "error" in file:
+        return "out of bound" if "out of bound" in file["error"] else "refused"
+    return f"{file['bytes'] / 1000:,.0f} kB, {100 * file['mean_error']:.2f} %"
 
 
 def environment():
