@@ -49,7 +49,7 @@ def main(argv):
 
 def time_search(work, space):
     """Counts, the best times in seconds, and designs a second of one search."""
-    from tflite_export.fpga.explore import explore
+    from tflite_export.fpga.design.explore import explore
 
     times = []
     for _ in range(RUNS.value):

@@ -22,7 +22,7 @@ import tempfile
 
 from absl import app, flags
 
-from tflite_export.fpga.systolic import Systolic
+from tflite_export.fpga.accelerators.systolic import Systolic
 
 ROOT = pathlib.Path(__file__).parents[1]
 RESULT = ROOT / "benchmarks" / "results" / "systolic.json"

@@ -110,9 +110,7 @@ def sgd(rate, decay):
     """SGD with Nesterov momentum and weight decay, as the literature trains residual networks."""
     # Published decays are added to the gradient, where momentum multiplies their effect by 1 / (1 - momentum). Keras
     # takes them off the weights directly, which keeps them out of the gradients that saliency is made from.
-    optimizer = keras.optimizers.SGD(
-        rate, momentum=_MOMENTUM, nesterov=True, weight_decay=decay / (1 - _MOMENTUM)
-    )
+    optimizer = keras.optimizers.SGD(rate, momentum=_MOMENTUM, nesterov=True, weight_decay=decay / (1 - _MOMENTUM))
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
 

@@ -86,7 +86,7 @@ flags.DEFINE_float(
 flags.DEFINE_float(
     "dense_share",
     0.5,
-    "For prune: the share of the steps before fine-tuning in which the dense network trains unpruned. Not with --every.",
+    "For prune, without --every: the share of the steps before fine-tuning in which the network trains unpruned.",
     0.0,
     0.99,
 )
@@ -104,7 +104,17 @@ flags.DEFINE_enum("verbose", "2", ["0", "1", "2"], "What training prints: nothin
 # What the figures depend on.
 _SETTINGS = (
     *("method", "model", "dataset", "seed", "test", "limit", "epochs", "batch_size", "optimizer", "learning_rate"),
-    *("weight_decay", "augmentation", "currency", "capacity", "target", "seed_width", "growth_rate", "prune_steps", "fine_tune"),
+    *(
+        "weight_decay",
+        "augmentation",
+        "currency",
+        "capacity",
+        "target",
+        "seed_width",
+        "growth_rate",
+        "prune_steps",
+        "fine_tune",
+    ),
     *("dense_share", "every", "criterion", "normalize", "scope", "round_to", "structure"),
 )
 

@@ -1,22 +1,22 @@
 """Latency, memory traffic, energy and resources of a network on an FPGA accelerator, before any synthesis."""
 
-from tflite_export.fpga.accelerator import Accelerator
+from tflite_export.fpga.accelerators.accelerator import Accelerator
+from tflite_export.fpga.accelerators.dataflow import Dataflow, fold
+from tflite_export.fpga.accelerators.per_layer import LayerEstimate, layer_estimate
+from tflite_export.fpga.accelerators.presets import ACCELERATORS, accelerator
+from tflite_export.fpga.accelerators.systolic import Systolic
+from tflite_export.fpga.accelerators.unroll import Unroll
 from tflite_export.fpga.currencies import device_share, dram_energy_mj, latency_ms
-from tflite_export.fpga.dataflow import Dataflow, fold
+from tflite_export.fpga.design.exploration import Design, Exploration
+from tflite_export.fpga.design.explore import explore
 from tflite_export.fpga.devices import DEVICES, Device, device
 from tflite_export.fpga.energy import MEMORIES, Memory
 from tflite_export.fpga.estimate import Estimate, estimate
-from tflite_export.fpga.exploration import Design, Exploration
-from tflite_export.fpga.explore import explore
-from tflite_export.fpga.layer import Layer
-from tflite_export.fpga.layer_chart import layer_chart
-from tflite_export.fpga.per_layer import LayerEstimate, layer_estimate
-from tflite_export.fpga.presets import ACCELERATORS, accelerator
+from tflite_export.fpga.loops.layer import Layer
+from tflite_export.fpga.loops.workload import workload
+from tflite_export.fpga.plots.layer_chart import layer_chart
+from tflite_export.fpga.plots.roofline import roofline
 from tflite_export.fpga.resources import Resources, resources
-from tflite_export.fpga.roofline import roofline
-from tflite_export.fpga.systolic import Systolic
-from tflite_export.fpga.unroll import Unroll
-from tflite_export.fpga.workload import workload
 
 __all__ = [
     "ACCELERATORS",

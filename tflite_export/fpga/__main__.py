@@ -52,8 +52,8 @@ def run(model, accelerator=None, device=None, out=None, plots=None, search=None)
     result = _result(model, accelerator, device, search)
     files = {} if out is None else {pathlib.Path(out): json.dumps(result.to_json(), indent=2) + "\n"}
     if plots is not None:
-        from tflite_export.fpga.layer_chart import layer_chart
-        from tflite_export.fpga.roofline import roofline
+        from tflite_export.fpga.plots.layer_chart import layer_chart
+        from tflite_export.fpga.plots.roofline import roofline
 
         estimate = result if search is None else result.estimate
         for name, draw in (("roofline", roofline), ("layers", layer_chart)):
@@ -68,7 +68,7 @@ def _result(model, accelerator, device, search):
     import keras
 
     from tflite_export import fpga
-    from tflite_export.fpga.explore import explore
+    from tflite_export.fpga.design.explore import explore
 
     if accelerator is None and (search is None or device is None):
         missing = "`accelerator` must be given" if search is None else "`device` or `accelerator` must be given"

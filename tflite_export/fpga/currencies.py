@@ -3,9 +3,9 @@
 import dataclasses
 
 from cgap_keras.structure.resizing import ResizableGraph
+from tflite_export.fpga.accelerators.presets import accelerator as find_accelerator
 from tflite_export.fpga.estimate import estimate
-from tflite_export.fpga.presets import accelerator as find_accelerator
-from tflite_export.fpga.workload import graph_workload
+from tflite_export.fpga.loops.workload import graph_workload
 
 
 def latency_ms(accelerator):

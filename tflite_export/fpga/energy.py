@@ -7,7 +7,7 @@ pattern. The ratio of two networks on the same memory is much safer, because the
 import dataclasses
 import math
 
-from tflite_export.fpga.unroll import ceil_div
+from tflite_export.fpga.accelerators.unroll import ceil_div
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,13 +4,13 @@ import collections.abc
 import dataclasses
 
 from tflite_export.fpga import energy
-from tflite_export.fpga.architecture import Architecture
+from tflite_export.fpga.accelerators.architecture import Architecture
+from tflite_export.fpga.accelerators.presets import accelerator as find_accelerator
 from tflite_export.fpga.devices import device as find_device
-from tflite_export.fpga.layer import Layer
-from tflite_export.fpga.presets import accelerator as find_accelerator
+from tflite_export.fpga.loops.layer import Layer
+from tflite_export.fpga.loops.workload import workload
 from tflite_export.fpga.resources import Resources
 from tflite_export.fpga.table import format_estimate
-from tflite_export.fpga.workload import workload
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from tflite_export.fpga.unroll import ceil_div
+from tflite_export.fpga.accelerators.unroll import ceil_div
 
 INTEL_FAMILIES = ("stratix_v", "arria_10", "stratix_10")
 

@@ -14,7 +14,7 @@ from keras import layers
 from tflite_export import fpga
 from tflite_export.fpga import __main__
 from tflite_export.fpga.__main__ import run
-from tflite_export.fpga.explore import explore
+from tflite_export.fpga.design.explore import explore
 
 
 @pytest.fixture(scope="module")

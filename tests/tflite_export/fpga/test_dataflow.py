@@ -9,9 +9,9 @@ import math
 import pytest
 
 from tflite_export import fpga
-from tflite_export.fpga.dataflow import Dataflow, fold
-from tflite_export.fpga.engine import Engine, place_memories
-from tflite_export.fpga.layer import Layer
+from tflite_export.fpga.accelerators.dataflow import Dataflow, fold
+from tflite_export.fpga.accelerators.engine import Engine, place_memories
+from tflite_export.fpga.loops.layer import Layer
 
 CONV = Layer("conv", "conv", n_kx=3, n_ky=3, n_if=2, n_ox=8, n_oy=8, n_of=6, padding=((1, 1), (1, 1)), biases=6)
 POOL = Layer("pool", "pool", n_kx=2, n_ky=2, n_ox=4, n_oy=4, n_of=6, groups=6, stride=(2, 2))

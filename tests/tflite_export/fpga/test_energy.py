@@ -4,7 +4,7 @@ import pytest
 
 from tflite_export import fpga
 from tflite_export.fpga import energy
-from tflite_export.fpga.layer import Layer
+from tflite_export.fpga.loops.layer import Layer
 
 LAYER = Layer("a", "elementwise", n_ox=8, n_oy=8, n_of=64, groups=64)
 

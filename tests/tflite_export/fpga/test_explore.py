@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from cgap_keras import zoo
 from tflite_export import fpga
-from tflite_export.fpga.explore import explore
-from tflite_export.fpga.fit import Fit
-from tflite_export.fpga.layer import Layer
+from tflite_export.fpga.design.explore import explore
+from tflite_export.fpga.design.fit import Fit
+from tflite_export.fpga.loops.layer import Layer
 
 BUFFERS = ("input_buffer_kib", "weight_buffer_kib", "output_buffer_kib")
 LOOPS = ("of", "oy", "oxy", "if", "ox", "kx", "ky")

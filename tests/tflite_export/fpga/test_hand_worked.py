@@ -7,7 +7,7 @@ four. The memory moves 100 bytes a microsecond, and a descriptor costs nothing.
 import pytest
 
 from tflite_export import fpga
-from tflite_export.fpga.layer import Layer
+from tflite_export.fpga.loops.layer import Layer
 
 CONV = Layer("c", "conv", n_kx=3, n_ky=3, n_if=2, n_ox=8, n_oy=8, n_of=6, padding=((1, 1), (1, 1)), biases=6)
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tflite_export import fpga
-from tflite_export.fpga.layer import Layer
+from tflite_export.fpga.loops.layer import Layer
 
 SETTINGS = settings(max_examples=120, deadline=None, derandomize=True)
 BUFFERS = ("input_buffer_kib", "weight_buffer_kib", "output_buffer_kib")

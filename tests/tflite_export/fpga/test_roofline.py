@@ -7,9 +7,9 @@ import pytest
 
 from cgap_keras.report import palette
 from tflite_export import fpga
-from tflite_export.fpga.layer import Layer
-from tflite_export.fpga.layer_chart import layer_chart
-from tflite_export.fpga.roofline import roofline
+from tflite_export.fpga.loops.layer import Layer
+from tflite_export.fpga.plots.layer_chart import layer_chart
+from tflite_export.fpga.plots.roofline import roofline
 
 SVG = "{http://www.w3.org/2000/svg}"
 CONV = Layer("block/conv", "conv", n_kx=3, n_ky=3, n_if=64, n_ox=28, n_oy=28, n_of=64, padding=((1, 1), (1, 1)))

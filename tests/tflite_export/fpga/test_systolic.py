@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tflite_export import fpga
-from tflite_export.fpga.layer import Layer
+from tflite_export.fpga.accelerators.systolic import DATAFLOWS, Systolic
+from tflite_export.fpga.loops.layer import Layer
 from tflite_export.fpga.resources import buffer_shapes
-from tflite_export.fpga.systolic import DATAFLOWS, Systolic
 
 KEPT = pathlib.Path(__file__).parents[3] / "benchmarks" / "results" / "systolic.json"
 # m = 5 * 4 = 20 pixels, k = 3 * 3 * 2 = 18 products a sum, n = 10 filters.

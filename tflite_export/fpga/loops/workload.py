@@ -4,9 +4,9 @@ import collections
 import os
 
 from cgap_keras.structure.graph import trace
-from tflite_export.fpga import rules
-from tflite_export.fpga.builder import Builder, Refusal
-from tflite_export.fpga.tflite import tflite_workload
+from tflite_export.fpga.loops import rules
+from tflite_export.fpga.loops.builder import Builder, Refusal
+from tflite_export.fpga.loops.tflite import tflite_workload
 
 
 def workload(model):

@@ -4,9 +4,9 @@ import dataclasses
 
 import numpy as np
 
+from tflite_export.fpga.design.fit import Fit
+from tflite_export.fpga.design.layer_costs import LayerCosts
 from tflite_export.fpga.energy import dram_energy
-from tflite_export.fpga.fit import Fit
-from tflite_export.fpga.layer_costs import LayerCosts
 
 # Columns of a table of designs: what is sought, what decides between equals, and the number of the design.
 COLUMNS = ("latency_ms", "dram_energy_mj", "resource_share", "dsp", "bram", "uram", "number")

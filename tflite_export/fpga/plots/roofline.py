@@ -5,8 +5,8 @@ import math
 
 from cgap_keras.report import figures, palette
 from cgap_keras.report.canvas import Canvas, legend
-from tflite_export.fpga.accelerator import Accelerator
-from tflite_export.fpga.plot import BOUNDS, legend_labels, svg_file
+from tflite_export.fpga.accelerators.accelerator import Accelerator
+from tflite_export.fpga.plots.plot import BOUNDS, legend_labels, svg_file
 
 _WIDTH, _HEIGHT, _LEFT, _RIGHT = 7.6, 3.9, 0.68, 0.3
 

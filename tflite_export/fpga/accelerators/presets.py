@@ -7,8 +7,8 @@ so in `source`.
 
 import dataclasses
 
-from tflite_export.fpga.accelerator import Accelerator
-from tflite_export.fpga.architecture import Architecture
+from tflite_export.fpga.accelerators.accelerator import Accelerator
+from tflite_export.fpga.accelerators.architecture import Architecture
 
 _MA = (
     'Ma et al., "Optimizing Loop Operation and Dataflow in FPGA Acceleration of Deep Convolutional Neural Networks", '

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from tflite_export.fpga.accelerator import Accelerator
+from tflite_export.fpga.accelerators.accelerator import Accelerator
 from tflite_export.fpga.estimate import Estimate
 from tflite_export.fpga.table import summary
 

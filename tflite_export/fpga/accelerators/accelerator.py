@@ -3,12 +3,12 @@
 import dataclasses
 import math
 
-from tflite_export.fpga.architecture import Run
+from tflite_export.fpga.accelerators.architecture import Run
+from tflite_export.fpga.accelerators.per_layer import layer_estimate
+from tflite_export.fpga.accelerators.systolic import Systolic
+from tflite_export.fpga.accelerators.unroll import Unroll
 from tflite_export.fpga.energy import MEMORIES
-from tflite_export.fpga.per_layer import layer_estimate
 from tflite_export.fpga.resources import resources
-from tflite_export.fpga.systolic import Systolic
-from tflite_export.fpga.unroll import Unroll
 
 TILINGS = ("traffic", "time")
 TILE_ORDERS = ("best", "maps", "rows")

@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from tflite_export.fpga.geometry import NO_ZEROS, plane, streamed
-from tflite_export.fpga.layer import Layer
+from tflite_export.fpga.loops.geometry import NO_ZEROS, plane, streamed
+from tflite_export.fpga.loops.layer import Layer
 
 
 class Refusal(ValueError):

@@ -7,10 +7,10 @@ model. The layout is the FlatBuffers schema of TensorFlow Lite (tensorflow/compi
 import collections
 import pathlib
 
-from tflite_export.fpga.builder import Builder, Refusal
-from tflite_export.fpga.geometry import plane, streamed, window
-from tflite_export.fpga.layer import Layer
-from tflite_export.fpga.transposed import sub_pixel
+from tflite_export.fpga.loops.builder import Builder, Refusal
+from tflite_export.fpga.loops.geometry import plane, streamed, window
+from tflite_export.fpga.loops.layer import Layer
+from tflite_export.fpga.loops.transposed import sub_pixel
 
 FREE = ("CAST", "DEQUANTIZE", "EXPAND_DIMS", "QUANTIZE", "RESHAPE", "SQUEEZE")
 POINTWISE = (

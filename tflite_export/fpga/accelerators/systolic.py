@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from tflite_export.fpga.unroll import Unroll, ceil_div
+from tflite_export.fpga.accelerators.unroll import Unroll, ceil_div
 
 # The loops of the matrix product that lie along the rows and the columns of the array, and the one that streams through
 # it: Samajdar et al., "A Systematic Methodology for Characterizing Scalability of DNN Accelerators using SCALE-Sim",

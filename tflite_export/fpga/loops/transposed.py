@@ -2,8 +2,8 @@
 
 import itertools
 
-from tflite_export.fpga.builder import Refusal
-from tflite_export.fpga.layer import Layer
+from tflite_export.fpga.loops.builder import Refusal
+from tflite_export.fpga.loops.layer import Layer
 
 
 def sub_pixel(name, n_if, biases, loops):

@@ -7,9 +7,9 @@ import math
 import numpy as np
 
 from tflite_export.fpga import energy
-from tflite_export.fpga.layer import FREE_KINDS
-from tflite_export.fpga.pipeline import stage_us
-from tflite_export.fpga.tiling import tile_loops, tiles_of
+from tflite_export.fpga.accelerators.pipeline import stage_us
+from tflite_export.fpga.accelerators.tiling import tile_loops, tiles_of
+from tflite_export.fpga.loops.layer import FREE_KINDS
 
 
 @dataclasses.dataclass(frozen=True)

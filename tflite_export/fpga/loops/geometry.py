@@ -2,7 +2,7 @@
 
 import math
 
-from tflite_export.fpga.layer import Layer
+from tflite_export.fpga.loops.layer import Layer
 
 NO_ZEROS = ((0, 0), (0, 0))
 

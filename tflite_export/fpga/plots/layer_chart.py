@@ -2,7 +2,7 @@
 
 from cgap_keras.report import figures, palette
 from cgap_keras.report.canvas import Canvas, legend, value_axis
-from tflite_export.fpga.plot import BOUNDS, legend_labels, svg_file
+from tflite_export.fpga.plots.plot import BOUNDS, legend_labels, svg_file
 
 _WIDTH, _LEFT, _RIGHT = 7.6, 0.68, 0.3
 # Inches that a name beside its bar takes, and up to how many layers have one.

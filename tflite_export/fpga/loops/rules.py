@@ -2,9 +2,9 @@
 
 from keras import layers
 
-from tflite_export.fpga.geometry import plane, streamed, window
-from tflite_export.fpga.layer import Layer
-from tflite_export.fpga.transposed import sub_pixel
+from tflite_export.fpga.loops.geometry import plane, streamed, window
+from tflite_export.fpga.loops.layer import Layer
+from tflite_export.fpga.loops.transposed import sub_pixel
 
 _RULES = {}
 

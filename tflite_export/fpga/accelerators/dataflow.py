@@ -5,14 +5,14 @@ import math
 from collections.abc import Mapping
 
 from tflite_export.fpga import energy
-from tflite_export.fpga.accelerator import check_choice, check_number, is_count
-from tflite_export.fpga.architecture import Run
-from tflite_export.fpga.engine import Engine, latency_cycles, place_memories
+from tflite_export.fpga.accelerators.accelerator import check_choice, check_number, is_count
+from tflite_export.fpga.accelerators.architecture import Run
+from tflite_export.fpga.accelerators.engine import Engine, latency_cycles, place_memories
+from tflite_export.fpga.accelerators.per_layer import LayerEstimate
+from tflite_export.fpga.accelerators.unroll import FrozenMapping
 from tflite_export.fpga.estimate import device_of, loop_nests
-from tflite_export.fpga.layer import FREE_KINDS
-from tflite_export.fpga.per_layer import LayerEstimate
+from tflite_export.fpga.loops.layer import FREE_KINDS
 from tflite_export.fpga.resources import judged, macs_per_dsp
-from tflite_export.fpga.unroll import FrozenMapping
 
 MULTIPLIERS = ("dsp", "logic")
 # Assumed: FINN gives none. CNV with 1-bit weights, the one design that was compared, is within 3 %.

@@ -10,12 +10,12 @@ import math
 
 import numpy as np
 
-from tflite_export.fpga.accelerator import UNROLLS
-from tflite_export.fpga.layer import WINDOW_KINDS
-from tflite_export.fpga.per_layer import layer_estimate
-from tflite_export.fpga.pipeline import stage_us
-from tflite_export.fpga.space import BUFFERS
-from tflite_export.fpga.tiling import buffer_words, cut_tiles, fitting_cuts, tile_loops, tile_words
+from tflite_export.fpga.accelerators.accelerator import UNROLLS
+from tflite_export.fpga.accelerators.per_layer import layer_estimate
+from tflite_export.fpga.accelerators.pipeline import stage_us
+from tflite_export.fpga.accelerators.tiling import buffer_words, cut_tiles, fitting_cuts, tile_loops, tile_words
+from tflite_export.fpga.design.space import BUFFERS
+from tflite_export.fpga.loops.layer import WINDOW_KINDS
 
 # Larger than any layer.
 _ENDLESS = 1e12

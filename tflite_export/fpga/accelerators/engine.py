@@ -10,9 +10,9 @@ import itertools
 import math
 
 from tflite_export.fpga import energy
-from tflite_export.fpga.layer import Layer
+from tflite_export.fpga.accelerators.unroll import ceil_div
+from tflite_export.fpga.loops.layer import Layer
 from tflite_export.fpga.resources import ROUTABLE, bram36_blocks, m20k_blocks, memory_controller, uram_blocks
-from tflite_export.fpga.unroll import ceil_div
 
 # LUTs of an engine: a base, and a factor on what its operators need (FINN-R, section 5).
 BASE_LUT, LUT_FACTOR = 300, 1.1

@@ -5,16 +5,16 @@ import dataclasses
 
 import numpy as np
 
-from tflite_export.fpga.accelerator import Accelerator
+from tflite_export.fpga.accelerators.accelerator import Accelerator
+from tflite_export.fpga.accelerators.presets import accelerator as find_accelerator
+from tflite_export.fpga.design.exploration import Design, Exploration
+from tflite_export.fpga.design.front import pareto_front
+from tflite_export.fpga.design.search import COLUMNS, SOUGHT, design_tables
+from tflite_export.fpga.design.space import BUFFERS, Space
 from tflite_export.fpga.devices import device as find_device
 from tflite_export.fpga.estimate import estimate, loop_nests
-from tflite_export.fpga.exploration import Design, Exploration
-from tflite_export.fpga.front import pareto_front
-from tflite_export.fpga.layer import FREE_KINDS
-from tflite_export.fpga.presets import accelerator as find_accelerator
+from tflite_export.fpga.loops.layer import FREE_KINDS
 from tflite_export.fpga.resources import resources
-from tflite_export.fpga.search import COLUMNS, SOUGHT, design_tables
-from tflite_export.fpga.space import BUFFERS, Space
 
 # Objective -> the column that it minimises, and the choice of tiles that does.
 OBJECTIVES = {"latency": ("latency_ms", "time"), "energy": ("dram_energy_mj", "traffic")}

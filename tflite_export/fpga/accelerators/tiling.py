@@ -9,10 +9,10 @@ import functools
 
 import numpy as np
 
-from tflite_export.fpga.layer import WINDOW_KINDS
-from tflite_export.fpga.pipeline import Tiles, latency_us
-from tflite_export.fpga.streaming import stream_pixels, stream_weights, streaming_us
-from tflite_export.fpga.unroll import ceil_div
+from tflite_export.fpga.accelerators.pipeline import Tiles, latency_us
+from tflite_export.fpga.accelerators.streaming import stream_pixels, stream_weights, streaming_us
+from tflite_export.fpga.accelerators.unroll import ceil_div
+from tflite_export.fpga.loops.layer import WINDOW_KINDS
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,9 +3,9 @@
 import itertools
 import math
 
-from tflite_export.fpga.layer import WINDOW_KINDS
-from tflite_export.fpga.tiling import tile_words
-from tflite_export.fpga.unroll import LOOPS
+from tflite_export.fpga.accelerators.tiling import tile_words
+from tflite_export.fpga.accelerators.unroll import LOOPS
+from tflite_export.fpga.loops.layer import WINDOW_KINDS
 
 BUFFERS = ("input_buffer_kib", "weight_buffer_kib", "output_buffer_kib")
 # Arrays that agree in these share the cuts of their layers, so they are looked at together.

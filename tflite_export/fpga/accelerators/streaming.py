@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from tflite_export.fpga.pipeline import Tiles, stage_us
-from tflite_export.fpga.unroll import ceil_div
+from tflite_export.fpga.accelerators.pipeline import Tiles, stage_us
+from tflite_export.fpga.accelerators.unroll import ceil_div
 
 
 def stream_weights(layer, accelerator, capacities):

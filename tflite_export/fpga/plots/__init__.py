@@ -1,0 +1,1 @@
+"""Charts of an estimate, as SVG."""
