@@ -82,7 +82,10 @@ def augmented(images, kind):
     import numpy as np
     from augmentation import AUGMENTATIONS
 
-    augment = keras.Sequential([keras.Input(images.shape[1:], dtype=images.dtype.name), *AUGMENTATIONS[kind](0)])
+    layers = AUGMENTATIONS[kind](0)
+    if not layers:
+        return images
+    augment = keras.Sequential([keras.Input(images.shape[1:], dtype=images.dtype.name), *layers])
     batches = (images[i : i + 500] for i in range(0, len(images), 500))
     return np.concatenate([keras.ops.convert_to_numpy(augment(batch, training=True)) for batch in batches])
 

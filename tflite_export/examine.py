@@ -5,6 +5,7 @@ import dataclasses
 from tflite_export.contents import read_contents
 from tflite_export.interpreter import Interpreter
 from tflite_export.measure import measure_latency
+from tflite_export.memory import measure_memory
 from tflite_export.micro import run_micro
 from tflite_export.result import ExportedFile
 from tflite_export.verify import accuracy, check_contents, compare
@@ -46,7 +47,8 @@ class Examiner:
         interpreter = load(path, row, self.threads)
         outputs = interpreter.run(self.samples)
         errors = compare(self.reference, outputs, row, contents.output_steps)
-        latency = measure_latency(interpreter, {name: x[:1] for name, x in self.samples.items()})
+        sample = {name: x[:1] for name, x in self.samples.items()}
+        latency = measure_latency(interpreter, sample)
         return ExportedFile(
             quantization=row.name,
             path=path,
@@ -54,6 +56,7 @@ class Examiner:
             latency_ms=latency.median_ms,
             latency_spread_ms=latency.spread_ms,
             latency_runs=latency.runs,
+            memory_bytes=measure_memory(path, sample, self.threads),
             accuracy=None if self.labels is None else accuracy(*outputs.values(), self.labels),
             outputs=errors,
             operators=contents.operators,

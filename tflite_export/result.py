@@ -36,6 +36,8 @@ class ExportedFile:
         latency_ms: Median time of one sample, in milliseconds.
         latency_spread_ms: Distance between the quartiles of the time.
         latency_runs: How many runs were timed.
+        memory_bytes: The heap that loading and running it took: activations, packed weights and the interpreter;
+            `None` where the C library is not GNU's.
         accuracy: The share of right answers on the labels, or `None` without labels.
         outputs: An `OutputError` for each output.
         operators: The names of the operators in the file, in order.
@@ -51,6 +53,7 @@ class ExportedFile:
     latency_ms: float
     latency_spread_ms: float
     latency_runs: int
+    memory_bytes: int | None
     accuracy: float | None
     outputs: tuple
     operators: tuple
@@ -137,7 +140,10 @@ class ExportResult(Mapping):
         return json.dumps(record, indent=2, allow_nan=False) + "\n"
 
 
-_HEADER = ("quantization", "bytes", "max error", "mean error", "same class", "accuracy", "latency ms", "quartile range")
+_HEADER = (
+    *("quantization", "bytes", "max error", "mean error", "same class", "accuracy", "latency ms", "quartile range"),
+    "memory bytes",
+)
 
 
 def _threads(count):
@@ -163,6 +169,7 @@ def _common_cells(file):
         "-" if file.accuracy is None else f"{file.accuracy:.2%}",
         f"{file.latency_ms:.3f}",
         f"{file.latency_spread_ms:.3f}",
+        "-" if file.memory_bytes is None else f"{file.memory_bytes:,}",
     )
 
 

@@ -5,15 +5,18 @@ import os
 import shutil
 import time
 
+import keras
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tflite_export import export
 from tflite_export.contents import read_contents
 from tflite_export.convert import explain
 from tflite_export.interpreter import Interpreter, _dequantize, _quantize
 from tflite_export.measure import measure_latency
+from tflite_export.memory import measure_memory
 from tflite_export.publish import publish
 
 
@@ -111,3 +114,20 @@ def test_contents_name_what_is_float(exported):
     assert [name.split()[0] for name in contents.float_operators] == list(contents.operators)
     assert len(contents.float_weights) == 5
     assert read_contents(result["int8"].path).float_operators == ()
+
+
+def test_memory_holds_what_a_file_computes_with(tmp_path):
+    """Activations of 64 x 64 x 32, and for each layer its weights and where XNNPACK finds the pixels of each window."""
+    activation, weights, pointers = 64 * 64 * 32 * 4, 32 * 32 * 9 * 4, 64 * 64 * 9 * 8
+    taken = {}
+    for depth in (1, 4, 16):
+        image = x = keras.Input((64, 64, 32), name="image")
+        for _ in range(depth):
+            x = keras.layers.Conv2D(32, 3, padding="same", activation="relu")(x)
+        file = export(keras.Model(image, x), tmp_path / str(depth), "float32")["float32"]
+        sample = {"image": np.ones((1, 64, 64, 32), np.float32)}
+        assert measure_memory(file.path, sample) == pytest.approx(file.memory_bytes, rel=0.02)
+        taken[depth] = file.memory_bytes
+    # The input and the output of one layer; from the fourth layer on, activations lie where others have lain.
+    assert 0 < taken[1] - (2 * activation + weights + pointers) < 2**18
+    assert taken[16] - taken[4] == pytest.approx(12 * (weights + pointers), rel=0.05)
