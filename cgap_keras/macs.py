@@ -9,14 +9,16 @@ import dataclasses
 import math
 
 from keras import layers
+from keras.src.applications import convnext
 
 from cgap_keras.structure.graph import is_nested_model, trace, without_time
 
 _RULES = {}
 
-# These have weights and yet no multiply-accumulate of the kind that is counted: a normalisation and PReLU scale each
-# value alone, and an embedding looks its rows up.
+# These have weights and yet no multiply-accumulate of the kind that is counted: LayerScale, a normalisation and PReLU
+# scale each value alone, and an embedding looks its rows up.
 _ZERO_WITH_WEIGHTS = (
+    convnext.LayerScale,
     layers.BatchNormalization,
     layers.Embedding,
     layers.GroupNormalization,
