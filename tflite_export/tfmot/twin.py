@@ -11,8 +11,9 @@ from keras import tree
 
 from cgap_keras.structure.graph import Edge, as_functional, trace
 
-# As far as equal outputs can be asked: float32 rounds sums differently in another order.
-TOLERANCE = 1e-5
+# As far as equal outputs can be asked: float32 rounds sums differently in another order. Right copies of deep networks
+# with random weights were off by 1e-6 mostly and by 1.2e-5 once; a wrong one is off by a share that anybody can see.
+TOLERANCE = 1e-4
 # What makes no difference there: all is float32, on one device.
 _WITHOUT_MEANING = ("dtype", "synchronized")
 # What has another name there.
