@@ -42,9 +42,9 @@ def summary(estimate):
         f"MAC utilisation {estimate.utilisation:.1%}, efficiency {estimate.efficiency:.1%}",
         f"DRAM         {estimate.dram_bytes / 1e6:.2f} MB: weights {estimate.weight_bytes / 1e6:.2f}, "
         f"feature maps {estimate.feature_map_bytes / 1e6:.2f}",
-        f"energy       DRAM {estimate.dram_energy_mj:.2f} mJ ({low:.2f} to {high:.2f}), "
-        f"arithmetic {estimate.mac_energy_mj:.2f} mJ and "
-        f"buffers {estimate.buffer_energy_mj:.2f} mJ at 45 nm ASIC figures",
+        f"energy       DRAM {estimate.dram_energy_mj:.3g} mJ ({low:.3g} to {high:.3g}), "
+        f"arithmetic {estimate.mac_energy_mj:.3g} mJ and "
+        f"buffers {estimate.buffer_energy_mj:.3g} mJ at 45 nm ASIC figures",
         f"resources    {used.dsp} DSP, {used.bram:g} {used.bram_unit}"
         + (f", {used.uram} URAM" if used.uram else "")
         + f", {used.lut} {used.lut_unit} (+-{used.lut_error:.0%})",
