@@ -55,13 +55,8 @@ class Budget:
         """The cost of a model as a function of the widths of its groups, `{group name: units}`."""
         if not callable(self.currency):
             return WidthCost(model, groups, self.currency)
-        at_widths = self.currency.at_widths(model) if self.is_stepwise else None
+        at_widths = self.currency.at_widths(model) if hasattr(self.currency, "at_widths") else None
         return MeasuredCost(model, groups, self.currency, at_widths)
-
-    @property
-    def is_stepwise(self):
-        """Whether the cost is quick to tell at any widths, and may be the same at several."""
-        return hasattr(self.currency, "at_widths")
 
 
 class MeasuredCost:
@@ -80,6 +75,11 @@ class MeasuredCost:
         self._model, self._function, self._at_widths = model, function, at_widths
         self._widths = {group.name: group.size for group in groups}
         self._known = {}
+
+    @property
+    def is_stepwise(self):
+        """Whether the cost is quick to tell at any widths, and may be the same at several."""
+        return self._at_widths is not None
 
     def __call__(self, widths=None):
         """The cost with some groups at other widths; the groups left out keep theirs."""

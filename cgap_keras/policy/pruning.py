@@ -114,7 +114,7 @@ class PruningPolicy(Ranking):
     def _kept_widths(self, group, width_cost):
         """The widths to which a group may shrink, the largest first."""
         widths = aligned_below(group.size, self.round_to)
-        if not self.target.is_stepwise:
+        if not width_cost.is_stepwise:
             return [width for width in widths if width >= self.floor * group.size] or widths[:1]
         costs = {width: width_cost({group.name: width}) for width in {group.size, *widths, 1}}
         widths = [width for width in efficient(costs) if width < group.size and width in widths]

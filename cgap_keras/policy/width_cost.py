@@ -25,6 +25,9 @@ class WidthCost:
         ValueError: If the currency is unknown.
     """
 
+    # Every unit costs something.
+    is_stepwise = False
+
     def __init__(self, model, groups, currency="params"):
         if currency not in CURRENCIES:
             raise ValueError(f"`currency` must be one of {', '.join(CURRENCIES)}. Received: currency={currency!r}")
