@@ -32,6 +32,8 @@ _MNIST_LENET = (
 _LENET_EDITS = ("--fine_tune=0.8", "--normalize=none", "--round_to=1")
 _CIFAR = ("--dataset=cifar10", "--augmentation=cifar")
 _CIFAR_RESNET = (*_CIFAR, "--model=resnet20", "--epochs=20", "--target=0.36", "--capacity=0.6")
+# More of the training at more width: what 0.6 of the dense network's training allows.
+_WIDE = ("--capacity=1", "--seed_width=0.5", "--fine_tune=0.4")
 _LENET_SEED = ("--capacity=0.1", "--seed_width=0.1")
 _COMPARISON = {"dense": (), "narrow": (), "prune": (), "cgap": (), "retrain": ()}
 EXPERIMENTS = {
@@ -75,8 +77,9 @@ EXPERIMENTS = {
             "cgap-fisher": ("--criterion=fisher",),
             "cgap-rate": ("--learning_rate=0.05",),
             "cgap-capacity": ("--capacity=0.45",),
-            # More of the training at more width: what 0.6 of the dense network's training allows.
-            "cgap-wide": ("--capacity=1", "--seed_width=0.5", "--fine_tune=0.4"),
+            "cgap-wide": _WIDE,
+            "cgap-wide-any-width": (*_WIDE, "--round_to=1"),
+            "cgap-wide-local-any-width": (*_WIDE, "--round_to=1", "--scope=local"),
             "prune-late": ("--fine_tune=0.35",),
         },
     ),
