@@ -18,6 +18,7 @@ import functools
 import keras
 import numpy as np
 from keras import layers, ops, tree
+from keras.src.backend.common.masking import get_keras_mask, set_keras_mask
 from keras.src.ops import nn
 from keras.src.ops import numpy as knp
 
@@ -26,17 +27,17 @@ TRANSPOSED = (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTrans
 SEPARABLE = (layers.SeparableConv1D, layers.SeparableConv2D)
 DEPTHWISE = (layers.DepthwiseConv1D, layers.DepthwiseConv2D)
 PADDING = (layers.ZeroPadding1D, layers.ZeroPadding2D, layers.ZeroPadding3D)
-RECURRENT = (layers.LSTM, layers.GRU, layers.SimpleRNN, layers.ConvLSTM1D, layers.ConvLSTM2D, layers.ConvLSTM3D)
+ATTENTION = (layers.MultiHeadAttention, layers.GroupQueryAttention)
 READERS = (
     *CONVOLUTIONS,
     *TRANSPOSED,
     *SEPARABLE,
-    *RECURRENT,
+    *ATTENTION,
+    layers.RNN,
     layers.Dense,
     layers.EinsumDense,
     layers.Embedding,
     layers.Bidirectional,
-    layers.MultiHeadAttention,
 )
 # Where a statistic is taken of one place alone, what comes out is a constant.
 PLACE_BY_PLACE = (
@@ -48,6 +49,7 @@ PLACE_BY_PLACE = (
     layers.Softmax,
     nn.Softmax,
 )
+CHOICES = (knp.Where, knp.Equal, knp.NotEqual, knp.Greater, knp.Less)
 # How often the marked elements are filled with large positive and with large negative numbers.
 FILLINGS = (1, 1, -1, -1)
 
@@ -85,6 +87,8 @@ def _run(operation, pruned, *args, **kwargs):
     if isinstance(operation, keras.Model):
         return _run_graph(operation, tree.flatten((args, kwargs)), pruned)
     layer = _innermost(operation)
+    if isinstance(layer, keras.Model):
+        return _run_at_every_step(layer, args[0], pruned)
     if _reads(layer, args):
         call = _caller(operation, *_map(_zeroed, (args, kwargs)))
         with _without_inner_units(layer, pruned):
@@ -94,6 +98,14 @@ def _run(operation, pruned, *args, **kwargs):
     outputs = _caller(operation, *_map(lambda x: x.value, (args, kwargs)))()
     marks = _changes(operation, layer, args, kwargs, outputs)
     return tree.map_structure(Marked, outputs, tree.pack_sequence_as(outputs, marks))
+
+
+def _run_at_every_step(model, x, pruned):
+    """A model inside `TimeDistributed`."""
+    steps = [
+        _run_graph(model, [Marked(x.value[:, time], x.marks[:, time])], pruned) for time in range(x.marks.shape[1])
+    ]
+    return Marked(ops.stack([step.value for step in steps], 1), np.stack([step.marks for step in steps], 1))
 
 
 def _innermost(operation):
@@ -112,7 +124,17 @@ def _map(function, structure):
 
 
 def _zeroed(x):
-    return ops.where(ops.convert_to_tensor(x.marks), ops.zeros_like(x.value), x.value) if x.marks.any() else x.value
+    if not x.marks.any():
+        return x.value
+    return _masked_as(x.value, ops.where(ops.convert_to_tensor(x.marks), ops.zeros_like(x.value), x.value))
+
+
+def _masked_as(x, value):
+    """The value with the mask of a tensor, which says what steps there are."""
+    mask = get_keras_mask(x)
+    if mask is not None:
+        set_keras_mask(value, mask)
+    return value
 
 
 def _filled(x, sign, rng):
@@ -120,7 +142,7 @@ def _filled(x, sign, rng):
     if not x.marks.any():
         return x.value
     value = np.where(x.marks, sign * rng.uniform(3, 30, x.marks.shape), ops.convert_to_numpy(x.value))
-    return ops.convert_to_tensor(value.astype(keras.backend.standardize_dtype(x.value.dtype)))
+    return _masked_as(x.value, ops.convert_to_tensor(value.astype(keras.backend.standardize_dtype(x.value.dtype))))
 
 
 def _reads(layer, args):
@@ -146,6 +168,9 @@ def _whole(layer, args, marks):
     """The marks with what does not change with a pruned unit and belongs to it all the same, such as padding."""
     if isinstance(layer, PLACE_BY_PLACE):
         return marks | args[0].marks
+    if isinstance(layer, CHOICES):
+        # Whatever the answer is, it is about the pruned unit.
+        return marks | np.all(np.broadcast_arrays(marks, *[x.marks for x in args if isinstance(x, Marked)])[1:], axis=0)
     if isinstance(layer, knp.Pad):
         before = args[0].marks.shape
         axes = tuple(i for i, size in enumerate(marks.shape) if size != before[i])
@@ -165,9 +190,28 @@ def _without_terms(layer, args):
         left, right = args
         summed = left.marks.all(axis=-2) & right.marks.all(axis=-1)
         return (_unmarked(left, summed[..., None, :]), _unmarked(right, summed[..., None]))
+    if isinstance(layer, knp.Any):  # Whether a step holds anything: of this, a mask is made.
+        return (_unmarked(args[0]), *args[1:])
+    if isinstance(layer, knp.Einsum):
+        return _without_letters(layer.subscripts, args)
     if isinstance(layer, layers.Dot):
         return ([_unmarked(x) for x in args[0]], *args[1:])
     return args
+
+
+def _without_letters(subscripts, args):
+    """The operands of an `einsum` with zeros where all hold a pruned unit along a letter that is summed over."""
+    inputs, output = subscripts.split("->")
+    operands = list(zip(inputs.split(","), args, strict=True))
+    for letter in set(inputs) - set(output) - {","}:
+        slices = [np.moveaxis(x.marks, letters.index(letter), 0) for letters, x in operands if letter in letters]
+        gone = np.all([marks.reshape(len(marks), -1).all(1) for marks in slices], axis=0)
+        operands = [(letters, _unmarked(x, _along(gone, letters, letter))) for letters, x in operands]
+    return tuple(x for _, x in operands)
+
+
+def _along(gone, letters, letter):
+    return gone.reshape([len(gone) if here == letter else 1 for here in letters]) if letter in letters else False
 
 
 def _unmarked(x, where=True):
@@ -200,15 +244,23 @@ def _made(layer, pruned):
     if isinstance(layer, layers.Bidirectional):
         forward, backward = _made(layer.forward_layer, pruned), _made(layer.backward_layer, pruned)
         return np.concatenate([forward, backward]) if layer.merge_mode == "concat" else forward | backward
-    if isinstance(layer, RECURRENT):
-        return _gone(layer.cell.kernel, -1, pruned)[: layer.cell.recurrent_kernel.shape[-2]]
-    if isinstance(layer, layers.MultiHeadAttention):
+    if isinstance(layer, layers.RNN):
+        return _made_by_cell(_cells(layer)[-1], pruned)
+    if isinstance(layer, ATTENTION):
         return _gone(layer._output_dense._kernel, -1, pruned)
     if isinstance(layer, TRANSPOSED):
         return _gone(layer.kernel, -2, pruned)
     if isinstance(layer, SEPARABLE):
         return _gone(layer.pointwise_kernel, -1, pruned)
     return _gone(layer._embeddings if isinstance(layer, layers.Embedding) else layer._kernel, -1, pruned)
+
+
+def _cells(layer):
+    return layer.cell.cells if isinstance(layer.cell, layers.StackedRNNCells) else [layer.cell]
+
+
+def _made_by_cell(cell, pruned):
+    return _gone(cell.kernel, -1, pruned)[: cell.recurrent_kernel.shape[-2]]
 
 
 def _gone(variable, axis, pruned):
@@ -222,9 +274,11 @@ def _inner_readers(layer, pruned):
     """The weights that read a layer's units inside it: `(variable, axis, which slices are pruned)`."""
     if isinstance(layer, layers.Bidirectional):
         return _inner_readers(layer.forward_layer, pruned) + _inner_readers(layer.backward_layer, pruned)
-    if isinstance(layer, RECURRENT):
-        return [(layer.cell.recurrent_kernel, -2, _made(layer, pruned))]
-    if isinstance(layer, layers.MultiHeadAttention):
+    if isinstance(layer, layers.RNN):
+        cells = _cells(layer)
+        own = [(cell.recurrent_kernel, -2, _made_by_cell(cell, pruned)) for cell in cells]
+        return own + [(after.kernel, -2, gone) for after, (_, _, gone) in zip(cells[1:], own, strict=False)]
+    if isinstance(layer, ATTENTION):
         kernel, heads = layer._output_dense._kernel, _gone(layer._query_dense._kernel, 1, pruned)
         return [(kernel, 0, heads), (kernel, 1, _gone(layer._value_dense._kernel, 2, pruned))]
     return []

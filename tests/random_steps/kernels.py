@@ -50,7 +50,7 @@ def separable(x, other, pick):
 
 @step
 def transposed(x, other, pick):
-    x = at_rank(x, 3 if len(x.shape) < 4 else 4)
+    x = at_rank(x, max(len(x.shape), 3))
     kind = image_layer("Conv{}DTranspose", x)
     strides = pick(1, 2) if 2 * max(x.shape[1:-1]) <= LONGEST else 1
     return kind(pick(*WIDTHS), 2, strides=strides, padding="same", use_bias=pick(True, False))(x)

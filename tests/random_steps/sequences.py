@@ -24,6 +24,25 @@ def recurrent(x, other, pick):
 
 
 @step
+def cells(x, other, pick):
+    """Cells, alone or one upon the other, at every step."""
+    x = at_rank(x, 3)
+    kinds = (layers.LSTMCell, layers.GRUCell, layers.SimpleRNNCell)
+    row = [pick(*kinds)(pick(*WIDTHS), recurrent_initializer="zeros") for _ in range(pick(1, 2))]
+    cell = row[0] if len(row) == 1 and pick(True, False) else layers.StackedRNNCells(row)
+    return layers.RNN(cell, return_sequences=pick(True, False))(x)
+
+
+@step
+def masked(x, other, pick):
+    """Steps that hold nothing but zeros are passed over."""
+    x = layers.Masking()(layers.ReLU()(at_rank(x, 3)))
+    if pick(True, False):
+        x = layers.Dense(pick(*WIDTHS), activation="relu")(x)
+    return layers.LSTM(pick(*WIDTHS), recurrent_initializer="zeros")(x)
+
+
+@step
 def conv_recurrent(x, other, pick):
     x = at_rank(x, max(4, len(x.shape)))
     kind = layers.ConvLSTM1D if len(x.shape) == 4 else layers.ConvLSTM2D
@@ -45,6 +64,27 @@ def time_distributed(x, other, pick):
     if math.prod(x.shape[2:]) <= LARGEST:
         kinds.append(layers.Flatten)
     return layers.TimeDistributed(pick(*kinds)())(x)
+
+
+@step
+def model_at_every_step(x, other, pick):
+    """A functional model inside `TimeDistributed`."""
+    x = at_rank(x, max(3, len(x.shape)))
+    start = keras.Input(x.shape[2:])
+    y = layers.Dense(pick(*WIDTHS), activation=pick("relu", "tanh"))(start)
+    if pick(True, False):
+        y = layers.Concatenate()([y, layers.BatchNormalization()(layers.Dense(2)(start))])
+    if pick(False, True) and math.prod(y.shape[1:]) <= LARGEST:
+        y = layers.Flatten()(y)
+    return layers.TimeDistributed(keras.Model(start, layers.Dense(pick(*WIDTHS))(y)))(x)
+
+
+@step_of_two
+def group_query_attention(x, other, pick):
+    x = at_rank(x, 3)
+    memory = pick(x, fit(other, (None, pick(3, 4), x.shape[-1])))
+    heads, shared = pick((2, 1), (4, 2), (2, 2), (3, 1))
+    return layers.GroupQueryAttention(pick(2, 3), heads, shared, use_bias=pick(True, False))(x, memory)
 
 
 @step_of_two

@@ -81,3 +81,26 @@ def test_a_bias_that_keras_would_add_along_another_axis():
     frozen = next(group.frozen for group in find_groups(model) if group.name == "einsum")
     assert (frozen is not None and "bias" in frozen) == (keras.backend.backend() == "tensorflow")
     check_edits(model, random_inputs(model))
+
+
+@pytest.mark.parametrize("join", [layers.Concatenate(axis=1), lambda pair: keras.ops.stack(pair, axis=1)])
+def test_one_unit_beside_itself_is_still_one_unit(join):
+    sequence = keras.Input((3, 2))
+    x = layers.Dense(1, activation="tanh", name="hidden")(sequence)
+    rows = layers.Reshape((-1, 1))(join([x, x]))
+    model = keras.Model(sequence, layers.Dense(2)(layers.GRU(3, name="gru")(rows)))
+    randomize(model)
+    assert "one unit" in next(group.frozen for group in find_groups(model) if group.name == "hidden")
+    check_edits(model, random_inputs(model))
+
+
+def test_group_query_attention_takes_query_and_value_of_one_width():
+    sequence = keras.Input((5, 3))
+    query, value, key = (layers.Dense(4, name=name)(sequence) for name in ("query", "value", "key"))
+    x = layers.GroupQueryAttention(2, 2, 1, name="attention")(query, value, key)
+    model = keras.Model(sequence, layers.Dense(2)(layers.Flatten()(x)))
+    randomize(model)
+    tied = next(group for group in find_groups(model) if group.name == "query")
+    assert {axis.layer for axis in tied.producers} >= {"query", "value"}
+    assert [group.name for group in find_groups(model)].count("key") == 1
+    check_edits(model, random_inputs(model))

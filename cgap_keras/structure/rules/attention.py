@@ -38,6 +38,8 @@ def group_query_attention(call, labels, tracer):
     heads = np.repeat(shared, layer.num_repeats)
     tracer.size(call, "num_key_value_heads", shared)
     tracer.size(call, "num_query_heads", heads)
+    query, value = (tracer.along(x, x.ndim - 1, call.inputs[0].shape[-1]) for x in labels[:2])
+    tracer.tie(query, value, f"`{call.path}` takes a query and a value of one width.")
     _project(call, labels, tracer, heads, shared, None)
     return _attended(call, labels, tracer, heads, None)
 

@@ -6,7 +6,7 @@ from keras import layers
 from cgap_keras.structure.graph import edges_among
 from cgap_keras.structure.layout import FIXED
 from cgap_keras.structure.registry import rule
-from cgap_keras.structure.tracer import fixed_labels
+from cgap_keras.structure.tracer import fixed_labels, varies
 
 
 @rule(layers.Add, layers.Subtract, layers.Multiply, layers.Average, layers.Maximum, layers.Minimum)
@@ -20,8 +20,9 @@ def concatenate(call, labels, tracer):
     """Elements stand side by side and keep their units."""
     axis = call.operation.axis % len(call.inputs[0].shape)
     sizes = [edge.shape[axis] for edge in call.inputs]
-    if axis == 0 or None in sizes:
-        return [_join(call, labels, tracer)]
+    of_units = any(varies(x, edge.shape, axis) for x, edge in zip(labels, call.inputs, strict=True))
+    if axis == 0 or None in sizes or not of_units:
+        return [join(call, labels, tracer)]
     _tie_beside(call, labels, axis, tracer)
     sized = [np.broadcast_to(x, _with_size(x.shape, axis, size)) for x, size in zip(labels, sizes, strict=True)]
     others = np.broadcast_shapes(*[_with_size(x.shape, axis, 1) for x in sized])
@@ -39,8 +40,8 @@ def _tie_beside(call, labels, axis, tracer):
         tracer.tie(rows[0], row, f"`{call.path}` puts it beside something of fixed width.")
 
 
-def _join(call, labels, tracer):
-    """Labels along an axis of unknown size, such as the batch: one stands for every place of every tensor."""
+def join(call, labels, tracer):
+    """Labels of tensors beside each other along an axis without units: one stands for every place of every tensor."""
     joined = labels[0]
     for other in labels[1:]:
         tracer.tie(joined, other, f"`{call.path}` puts it beside something of fixed width.")

@@ -11,7 +11,7 @@ from cgap_keras.structure.labelling import refuse
 from cgap_keras.structure.layout import FIXED
 from cgap_keras.structure.registry import rule
 from cgap_keras.structure.rules.convolution import read_channels, spread_channels, tie_blocks
-from cgap_keras.structure.rules.merging import concatenate
+from cgap_keras.structure.rules.merging import concatenate, join
 from cgap_keras.structure.rules.reshaping import reshape_labels, shape_template
 from cgap_keras.structure.tracer import fixed_labels, varies
 
@@ -21,10 +21,7 @@ rule(knp.Concatenate)(concatenate)
 @rule(knp.Stack)
 def stack(call, labels, tracer):
     """Tensors of one shape, side by side along a new axis."""
-    for other in labels[1:]:
-        tracer.tie(labels[0], other, f"`{call.path}` puts it beside something of fixed width.")
-    axis = call.operation.axis % len(call.outputs[0].shape)
-    return [np.stack(np.broadcast_arrays(*labels), axis)]
+    return [np.expand_dims(join(call, labels, tracer), call.operation.axis % len(call.outputs[0].shape))]
 
 
 @rule(knp.Split)
