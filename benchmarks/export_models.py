@@ -5,7 +5,7 @@
     python benchmarks/export_models.py --table
 
 The networks of the zoo at full and at half width, and twelve architectures of `keras.applications` on images of
-96 x 96. Each is trained for a hundred and twenty steps to tell ten patterns of smooth noise apart, since networks with
+96 x 96. Each is trained for eighty steps to tell ten patterns of smooth noise apart, since networks with
 random weights say little about an exporter: through their depth they make much of small differences, roundings too, and
 float16 files of them were already out of bound (EfficientNetV2B0, InceptionV3). Each is verified on 32 images that it
 was not trained on, within the bounds of the exporter's own table; what it refuses stands in the row as it says it. A
@@ -34,7 +34,7 @@ ConvNeXtTiny DenseNet121 EfficientNetB0 EfficientNetV2B0 InceptionV3 MobileNet M
 ResNet50 ResNet50V2 Xception
 """.split()
 HALF = ":0.5"
-STEPS, BATCH_SIZE, VERIFIED = 120, 16, 32
+STEPS, BATCH_SIZE, VERIFIED = 80, 16, 32
 
 ONLY = flags.DEFINE_list("only", [], f"Names of the networks; {HALF} behind one of the zoo's is its half width.")
 TABLE = flags.DEFINE_bool("table", False, "Print the table of what is there, and export nothing.")

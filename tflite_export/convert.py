@@ -5,6 +5,7 @@ Run as `python -m tflite_export.convert FOLDER`, on the TensorFlow backend. `FOL
 a crash can be told from a refusal.
 """
 
+import contextlib
 import functools
 import importlib
 import json
@@ -14,6 +15,7 @@ import sys
 
 import numpy as np
 
+from tflite_export.interpreter import Interpreter
 from tflite_export.quantization import Source, lookup
 
 _LONGEST_MESSAGE = 800
@@ -29,8 +31,19 @@ def main(folder):
     saved = _save(model, signature, folder, batch_size=None if request.get("dynamic_batch") else 1)
     source = Source(saved, _calibration(folder), request.get("integer_io", False), bits)
     for row in lookup(request["quantizations"]):
+        path = folder / f"{row.name}.tflite"
         (folder / "stage").write_text(row.name)
-        (folder / f"{row.name}.tflite").write_bytes(row.build(source))
+        path.write_bytes(row.build(source))
+        (folder / "stage").write_text(f"{row.name}, running the file")
+        _try_out(path, signature)
+
+
+def _try_out(path, signature):
+    """Runs a file once: on some, XNNPACK ends the process, which here takes nobody with it."""
+    zeros = {port.name: np.zeros((1, *port.shape), "float32") for port in signature.inputs}
+    # What it says in words, the caller hears when it loads the file.
+    with contextlib.suppress(ValueError, RuntimeError):
+        Interpreter(path).run(zeros)
 
 
 def find_class(module, name):

@@ -45,7 +45,7 @@ class Tolerance:
 
     The range of an output is its greatest minus its least value over the verification data. Errors of rounding grow
     with the values that flow through a network, so a bound in absolute numbers would suit one network only. An output
-    made of integers may differ by two steps of its grid besides, whatever the tolerance.
+    may differ by two steps of its grid besides, of integers or of float32 numbers, whatever the tolerance.
 
     Attributes:
         max_error: The greatest difference.

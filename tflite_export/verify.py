@@ -32,14 +32,16 @@ def check_contents(contents, quantization):
 def compare(reference, outputs, quantization, steps):
     """Compares a file's outputs with the Keras model's.
 
-    An output may differ by the tolerance times its range over the samples. An output made of integers may besides
-    differ by two of its steps: an int8 softmax has steps of 1/256 however small the range of the probabilities is.
+    An output may differ by the tolerance times its range over the samples, and besides by two of its steps: an int8
+    softmax has steps of 1/256 however small the range of the probabilities is, and float32 has steps of 1.2e-7 at 1
+    however little an output moves about it.
 
     Args:
         reference: Dict from output name to the Keras model's array `(samples, ...)`.
         outputs: The same from the file.
         quantization: The `Quantization`, whose tolerance holds.
-        steps: Dict from output name to the distance of neighbouring values, 0 where the output is not made of integers.
+        steps: Dict from output name to the distance of neighbouring values, 0 where the output is not made of integers
+            and steps are those of float32 at its greatest value.
 
     Returns:
         A tuple of `OutputError`, one for each output.
@@ -76,6 +78,7 @@ def _compare_one(name, expected, actual, quantization, step):
     difference = np.abs(actual - expected)
     # An output that never changes has no range, so its size stands in.
     span = float(np.ptp(expected)) or float(np.abs(expected).max())
+    step = max(step, float(np.spacing(np.float32(np.abs(expected).max()))))
     error = OutputError(name, float(difference.max()), float(difference.mean()), span, _agreement(expected, actual))
     max_bound = quantization.tolerance.max_error * span + 2 * step
     mean_bound = quantization.tolerance.mean_error * span + 2 * step

@@ -256,6 +256,8 @@ import sys
 
 import keras
 
+from tflite_export import interpreter
+
 
 class Sine(keras.layers.Layer):
     def call(self, x):
@@ -275,6 +277,10 @@ class Doomed(keras.layers.Layer):
             sys.stderr.flush()
             os.abort()
         return x
+
+
+if "DOOM_THE_RUN" in os.environ:
+    interpreter.litert.Interpreter = lambda **options: os.abort()
 """
 
 
@@ -326,6 +332,15 @@ def test_crash_of_the_child_is_an_error_of_the_caller(custom, earlier, monkeypat
     before = listing(earlier)
     with pytest.raises(RuntimeError, match=r"status -6 \(loading\).*pass 3 failed.*model='doomed'"):
         export(model, earlier, "float32", SMALL)
+    assert listing(earlier) == before
+
+
+def test_file_that_ends_the_process_does_so_in_the_child(custom, earlier, monkeypatch):
+    model = custom("Doomed")
+    monkeypatch.setenv("DOOM_THE_RUN", "1")
+    before = listing(earlier)
+    with pytest.raises(RuntimeError, match=r"status -6 \(int8, running the file\).*model='doomed'"):
+        export(model, earlier, "int8", SMALL)
     assert listing(earlier) == before
 
 

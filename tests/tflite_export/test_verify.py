@@ -47,6 +47,15 @@ def test_two_steps_of_the_grid_are_free():
         check(actual + 0.01, step=0.2)
 
 
+def test_two_steps_of_float32_are_free():
+    """An output that hardly moves about a thousand, where neighbouring numbers are 6.1e-5 apart."""
+    expected = np.linspace(1000, 1000.0005, 10, dtype="float32")[:, None]
+    step = np.float32(2.0**-14)
+    assert check(expected + 2 * step, expected).max_abs == 2 * step
+    with pytest.raises(ValueError, match="out of bound"):
+        check(expected + 4 * step, expected)
+
+
 def test_decisions_must_agree_where_they_are_clear():
     expected = EXPECTED.copy()
     expected[:2] = [[5.0, 4.55, 0.0, 0.0], [5.0, 4.9, 0.0, 0.0]]
