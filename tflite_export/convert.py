@@ -119,9 +119,30 @@ def explain(error):
     missing = sorted(set(re.findall(r"'tf\.(\w+)' op is neither a custom op nor a flex op", message)))
     if missing:
         return f"TFLite has no operator for TensorFlow's {', '.join(missing)}. Replace the layer that calls it."
+    message = _without_locations(message)
     if len(message) > _LONGEST_MESSAGE:
         message = f"{message[:_LONGEST_MESSAGE]} ..."
     return f"{type(error).__name__}: {message}"
+
+
+def _without_locations(message):
+    """The converter's words, each line once, with the name of the first operation in place of a page of locations."""
+    places = re.findall(r'"([^"@]+)@__inference', message)
+    lines = [_cut_location(line) for line in message.splitlines() if ": note:" not in line]
+    return "\n".join(dict.fromkeys(lines)) + (f" (at {places[0]})" if places else "")
+
+
+def _cut_location(line):
+    """The line without `loc(...)`, in which there are parentheses, and what stands before."""
+    start = line.find("loc(")
+    if start < 0:
+        return line
+    depth = 0
+    for end, letter in enumerate(line[start:], start):
+        depth += (letter == "(") - (letter == ")")
+        if letter == ")" and not depth:
+            return line[end + 1 :].lstrip(": ")
+    return line
 
 
 if __name__ == "__main__":

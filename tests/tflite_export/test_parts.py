@@ -92,6 +92,13 @@ def test_converter_message_becomes_a_sentence():
     assert len(explain(ValueError("x" * 5000))) < 1000
 
 
+def test_pages_of_locations_become_the_name_of_an_operation():
+    place = 'fused["BiasAdd:", "net/dense/BiasAdd@__inference_<lambda>_12"] at fused["Call:", "Call"]'
+    message = f"<unknown>:0: error: loc(callsite({place})): 'tf.Transpose' op has rank 3\n" * 2
+    message += f"<unknown>:0: note: loc({place}): called from"
+    assert explain(ValueError(message)) == "ValueError: 'tf.Transpose' op has rank 3 (at net/dense/BiasAdd)"
+
+
 def test_file_that_is_no_tflite_file_is_refused(tmp_path):
     (tmp_path / "bad.tflite").write_bytes(b"no flatbuffer at all")
     with pytest.raises(ValueError, match="bad.tflite"):
