@@ -28,12 +28,19 @@ def main(folder):
     request = json.loads((folder / "request.json").read_text())
     classes = {name: find_class(module, name) for module, name in request["classes"]}
     model, signature, bits = _load(folder, classes, request.get("weight_bits"))
-    saved = _save(model, signature, folder, batch_size=None if request.get("dynamic_batch") else 1)
-    source = Source(saved, _calibration(folder), request.get("integer_io", False), bits)
+    loops = _recurrent_layers(model, signature)
+
+    @functools.cache
+    def source(unrolled):
+        place = folder / ("unrolled" if unrolled else "saved_model")
+        with _unrolled(loops if unrolled else ()):
+            _save(model, signature, place, batch_size=None if request.get("dynamic_batch") else 1)
+        return Source(str(place), _calibration(folder), request.get("integer_io", False), bits)
+
     for row in lookup(request["quantizations"]):
         path = folder / f"{row.name}.tflite"
         (folder / "stage").write_text(row.name)
-        path.write_bytes(row.build(source))
+        path.write_bytes(row.build(source(bool(loops and row.activations))))
         (folder / "stage").write_text(f"{row.name}, running the file")
         _try_out(path, signature)
 
@@ -66,8 +73,27 @@ def _load(folder, classes, weight_bits):
     return model, signature, {marks[path]: bits for path, bits in (weight_bits or {}).items()}
 
 
-def _save(model, signature, folder, batch_size):
-    """Writes the model as a SavedModel with one signature, and returns its directory.
+def _recurrent_layers(model, signature):
+    """The layers that loop over steps, where their number is known."""
+    import keras
+
+    known = all(None not in port.shape for port in signature.inputs)
+    return [layer for layer in model._flatten_layers() if known and isinstance(layer, keras.layers.RNN)]
+
+
+@contextlib.contextmanager
+def _unrolled(recurrent):
+    """Has layers run step after step without a loop: on a loop, the quantizer of activations ends the process."""
+    before = [layer.unroll for layer in recurrent]
+    for layer in recurrent:
+        layer.unroll = True
+    yield
+    for layer, unroll in zip(recurrent, before, strict=True):
+        layer.unroll = unroll
+
+
+def _save(model, signature, place, batch_size):
+    """Writes the model as a SavedModel with one signature to a directory.
 
     A SavedModel, because the converter's way from concrete functions loses the variables of a Keras 3 model and
     yields NaN, and because its signature keeps the names of inputs and outputs.
@@ -86,8 +112,7 @@ def _save(model, signature, folder, batch_size):
     archive.add_endpoint(
         "serving_default", lambda tensors: dict(zip(names, call(model, tensors), strict=True)), input_signature=[spec]
     )
-    archive.write_out(folder / "saved_model", verbose=False)
-    return str(folder / "saved_model")
+    archive.write_out(place, verbose=False)
 
 
 def _calibration(folder):

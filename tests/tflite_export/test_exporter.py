@@ -11,6 +11,7 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter as LiteRT
 from keras import layers
 
+from tests.models import randomize
 from tflite_export import QUANTIZATIONS, Tolerance, export, exporter
 from tflite_export.examine import load
 
@@ -342,6 +343,19 @@ def test_file_that_ends_the_process_does_so_in_the_child(custom, earlier, monkey
     with pytest.raises(RuntimeError, match=r"status -6 \(int8, running the file\).*model='doomed'"):
         export(model, earlier, "int8", SMALL)
     assert listing(earlier) == before
+
+
+def test_recurrent_layers_are_unrolled_where_activations_are_integers(tmp_path):
+    """On their loops the converter dies."""
+    steps = keras.Input((5, 3), name="steps")
+    x = layers.GRU(4, return_sequences=True, name="gru")(steps)
+    x = layers.Bidirectional(layers.LSTM(3), name="both")(x)
+    model = keras.Model(steps, layers.Dense(2)(x))
+    randomize(model)
+    data = np.random.default_rng(0).normal(size=(64, 5, 3)).astype("float32")
+    result = export(model, tmp_path, ("float32", "int8"), data)
+    assert "WHILE" in result["float32"].operators and "WHILE" not in result["int8"].operators
+    assert result["int8"].argmax_agreement > 0.9 and not model.get_layer("gru").unroll
 
 
 def test_layer_of_the_running_script_is_refused_by_name(make_model, samples, tmp_path):
