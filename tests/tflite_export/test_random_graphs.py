@@ -19,12 +19,14 @@ GRAPHS, SEED = int(os.environ.get("EXPORT_GRAPHS", 1)), int(os.environ.get("EXPO
 # What a model may hold that TFLite has no operator or no integer kernel for, or that its converter and its interpreter
 # fail at: seen were a segmentation fault of the one in int8, an abort of the other, files of integers that XNNPACK does
 # not take, a bias along the first of three axes (as Keras adds that of
-# `EinsumDense("ab,byz->ayz", (2, 1), bias_axes="yz")`), and a PReLU of five axes.
+# `EinsumDense("ab,byz->ayz", (2, 1), bias_axes="yz")`), a PReLU or a slice of more axes than four or five, and a
+# `UnitNormalization` of zeros, which TFLite divides by zero.
 REFUSALS = (
     *("TFLite has no operator for", "still computes in float at", "needs operators that are not built into TFLite"),
     *("file does not run, so ask for another quantization", "ended with the status -11 (int8)"),
     "ended with the status -6 (int8, running the file)",
     *("'tf.Transpose' op x should be of the same rank with y", "'tfl.prelu' op failed to verify"),
+    *("StridedSlice op only supports 1D-5D", "values not finite; the Keras model"),
 )
 
 
