@@ -74,11 +74,15 @@ def _load(folder, classes, weight_bits):
 
 
 def _recurrent_layers(model, signature):
-    """The layers that loop over steps, where their number is known."""
+    """The layers that loop over steps, where their number is known.
+
+    Without a stack of one cell, in which Keras 3.15 mistakes the states of an `LSTMCell` when it is unrolled.
+    """
     import keras
 
     known = all(None not in port.shape for port in signature.inputs)
-    return [layer for layer in model._flatten_layers() if known and isinstance(layer, keras.layers.RNN)]
+    layers = [layer for layer in model._flatten_layers() if known and isinstance(layer, keras.layers.RNN)]
+    return [layer for layer in layers if not hasattr(layer.cell, "cells") or len(layer.cell.cells) > 1]
 
 
 @contextlib.contextmanager
