@@ -5,11 +5,11 @@
     python benchmarks/export_models.py --table
 
 The networks of the zoo at full and at half width, and fourteen architectures of `keras.applications` on images of
-96 x 96. Each is trained for eighty steps to tell ten patterns of smooth noise apart, since networks with
-random weights say little about an exporter: through their depth they make much of small differences, roundings too, and
-float16 files of them were already out of bound (EfficientNetV2B0, InceptionV3). Each is verified on 32 images that it
-was not trained on, within the bounds of the exporter's own table; what it refuses stands in the row as it says it. A
-network whose row is there is not exported again, and two processes may share the work with `--only`. Writes
+96 x 96. Each is trained for eighty steps to tell ten patterns of smooth noise apart, since networks with random weights
+say little about an exporter: through their depth they make much of small differences, roundings too, and float16 files
+of them were already out of bound (EfficientNetV2B0, InceptionV3). Each is verified on 32 images that it was not trained
+on, within the bounds of the exporter's own table; what it refuses stands in the row as it says it. A network whose row
+is there is not exported again, and two processes may share the work with `--only`. Writes
 `benchmarks/results/export_models.json`.
 """
 
