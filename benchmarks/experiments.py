@@ -54,6 +54,8 @@ EXPERIMENTS = {
             "cgap-long-quicker": (*_LENET_SEED, *_LENET_EDITS, "--epochs=30", "--fine_tune=0.9"),
             "cgap-long-decay": (*_LENET_SEED, *_LENET_EDITS, "--epochs=30", "--weight_decay=1e-3"),
             "cgap-long-more-decay": (*_LENET_SEED, *_LENET_EDITS, "--epochs=30", "--weight_decay=2e-3"),
+            "cgap-long-rate": (*_LENET_SEED, *_LENET_EDITS, "--epochs=30", "--learning_rate=0.1"),
+            "cgap-long-batch": (*_LENET_SEED, *_LENET_EDITS, "--epochs=30", "--batch_size=32"),
             "cgap-long-shift": (*_LENET_SEED, *_LENET_EDITS, "--epochs=30", "--augmentation=shift"),
             "dense-long-shift": ("--epochs=30", "--augmentation=shift"),
         },

@@ -85,9 +85,12 @@ def measure_networks():
 
 
 def measure_floor():
-    """Seconds that TensorFlow takes to read and to make as many variables as an edit of ResNet-110 replaces."""
-    side = run_child("tensorflow", job="floor", network="resnet_cifar_110", repeats=_REPEATS.value)
-    return {"variables": side["variables"], **summarize(side["runs"])}
+    """What of an edit on TensorFlow is the frameworks' own: new variables, and new layers to take shapes from."""
+    result = {}
+    for network in NETWORKS:
+        side = run_child("tensorflow", job="floor", network=network, repeats=_REPEATS.value)
+        result[network] = {key: side[key] for key in ("variables", "layers")} | summarize(side["runs"])
+    return result
 
 
 def measure_depths():

@@ -1,6 +1,7 @@
 """Channel groups: the widths of a model that have to change together."""
 
 import dataclasses
+import weakref
 
 import numpy as np
 
@@ -8,6 +9,7 @@ from cgap_keras.structure import rules  # noqa: F401  (fills the table of rules)
 from cgap_keras.structure.graph import trace
 from cgap_keras.structure.labelling import label_tensors
 from cgap_keras.structure.layout import FIXED, Run, parse_runs, resize_runs
+from cgap_keras.structure.registry import known_rules
 from cgap_keras.structure.tracer import Tracer, fixed_labels
 
 
@@ -113,7 +115,41 @@ def find_groups(model):
         print(group.name, group.size, group.frozen or "free")
     ```
     """
-    return groups_of(trace(model))
+    return groups_in(model, trace(model))
+
+
+# `{model: (signature of its graph, its groups)}`. One edit asks for the groups of a model several times: whoever plans
+# it, `apply`, and each callback.
+_KNOWN = weakref.WeakKeyDictionary()
+
+
+def groups_in(model, graph):
+    """The channel groups of a model, see `find_groups`; those found before if nothing about its graph has changed.
+
+    Args:
+        model: The model.
+        graph: Its trace, made now.
+    """
+    signature = _signature(graph)
+    known, groups = _KNOWN.get(model, (None, None))
+    if signature != known:
+        groups = groups_of(graph)
+        _KNOWN[model] = signature, groups
+    return groups
+
+
+def _signature(graph):
+    """What can change about a model while it lives: shapes, names, weights (as quantizing does), and the rules."""
+    calls = [
+        (
+            call.path,
+            id(call.operation),
+            [edge.shape for edge in call.outputs],
+            [(id(variable), variable.name, variable.shape, variable.dtype) for variable in call.weights],
+        )
+        for call in graph.calls
+    ]
+    return known_rules(), calls
 
 
 def groups_of(graph):

@@ -47,6 +47,11 @@ def register_rule(*operations):
 rule = register_rule
 
 
+def known_rules():
+    """The table as it is now, `{class of operations: rule}`."""
+    return dict(_RULES)
+
+
 def rule_for(operation):
     """The rule of an operation, or `None`.
 

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from cgap_keras.structure.graph import trace
-from cgap_keras.structure.groups import groups_of, units_in_tensors
+from cgap_keras.structure.groups import groups_in, units_in_tensors
 from cgap_keras.structure.layout import FIXED
 
 
@@ -25,7 +25,7 @@ class ResizableGraph:
 
     def __init__(self, model):
         self._graph = trace(model)
-        groups = groups_of(self._graph)
+        groups = groups_in(model, self._graph)
         self._index = {group.name: group.index for group in groups}
         # How many groups of channels a convolution has is no size of any of its tensors.
         hidden = [size.layer for group in groups for size in group.size_keys if size.key[-1] == "groups"]

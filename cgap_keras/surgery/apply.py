@@ -6,7 +6,7 @@ import numpy as np
 
 from cgap_keras.distribution import agree, check_distribution, placement
 from cgap_keras.structure.graph import trace
-from cgap_keras.structure.groups import groups_of, variables_of
+from cgap_keras.structure.groups import groups_in, variables_of
 from cgap_keras.surgery import live
 from cgap_keras.surgery.followers import tell_followers
 from cgap_keras.surgery.gather import NEW_UNITS, edited_axes, edited_shape
@@ -91,7 +91,7 @@ def apply(model, plan, new_units="split", noise=0.0, seed=None):
     check_distribution(model)
     plan, entropy = agree((plan, np.random.SeedSequence(seed).entropy))
     graph = trace(model)
-    groups, variables = groups_of(graph), variables_of(graph)
+    groups, variables = groups_in(model, graph), variables_of(graph)
     plan.check(groups)
     optimizer = getattr(model, "optimizer", None)
     slots = find_slots(optimizer)

@@ -16,6 +16,11 @@ from cgap_keras.surgery.subclasses import edited_class
 _SMALL_BYTES, _BLOCK_BYTES = 2**16, 2**26
 
 
+def to_array(variable):
+    """The value of a variable as an array to read from. On TensorFlow Keras would copy it."""
+    return np.asarray(variable._value.value() if keras.backend.backend() == "tensorflow" else variable)
+
+
 def to_tensor(value):
     """An array as a tensor of the backend.
 
@@ -28,8 +33,12 @@ def to_tensor(value):
         import torch
 
         return torch.from_numpy(value)
-    if backend != "tensorflow" or value.nbytes <= _SMALL_BYTES:
+    if backend != "tensorflow":
         return keras.ops.convert_to_tensor(value)
+    if value.nbytes <= _SMALL_BYTES:
+        import tensorflow as tf
+
+        return tf.constant(value)
     parts = np.array_split(value, min(len(value), math.ceil(value.nbytes / _BLOCK_BYTES)))
     blocks = [keras.ops.copy(keras.ops.convert_to_tensor(part)) for part in parts]
     del value, parts

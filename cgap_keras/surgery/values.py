@@ -5,7 +5,7 @@ import functools
 import numpy as np
 
 from cgap_keras.surgery.gather import edit_slot, edit_weights, edits_of_slot
-from cgap_keras.surgery.live import to_tensor
+from cgap_keras.surgery.live import to_array, to_tensor
 
 
 def new_values(variables, slots, edits, noise, entropy):
@@ -28,15 +28,15 @@ def new_values(variables, slots, edits, noise, entropy):
     # The largest first: memory that it takes for a moment serves the others then.
     for path in sorted(edits, key=lambda path: -np.prod(variables[path].shape)):
         variable = variables[path]
-        values.append((variable, to_tensor(edit_weights(np.asarray(variable), edits[path], noise, draws[path]()))))
+        values.append((variable, to_tensor(edit_weights(to_array(variable), edits[path], noise, draws[path]()))))
     for slot in slots:
         path = paths.get(id(slot.variable))
         changes = edits_of_slot(edits.get(path, ()), slot.axes)
         if changes and slot.is_weight:
             # With the noise of its variable: weights are made from the slot, and the next step would undo other noise.
-            values.append((slot.value, to_tensor(edit_weights(np.asarray(slot.value), changes, noise, draws[path]()))))
+            values.append((slot.value, to_tensor(edit_weights(to_array(slot.value), changes, noise, draws[path]()))))
         elif changes:
-            values.append((slot.value, to_tensor(edit_slot(np.asarray(slot.value), changes))))
+            values.append((slot.value, to_tensor(edit_slot(to_array(slot.value), changes))))
     return values
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from cgap_keras import find_groups
+from cgap_keras import apply, find_groups, register_rule
 from cgap_keras.structure import find_variables
 from tests.graphs import Reverse, Unknown
 from tests.models import build, facts_of_layers
@@ -153,6 +153,26 @@ def test_a_quantized_layer_is_refused_by_name(kind, mode):
             part.quantize(mode)
     frozen = frozen_of(sequence, x)
     assert f"`q` ({kind}) is quantized ({mode})" in frozen["a"] and frozen["b"] is None
+
+
+def test_groups_that_were_found_before_are_found_again_until_something_changes():
+    class Twice(layers.Layer):
+        def call(self, inputs):
+            return 2 * inputs
+
+    vector = keras.Input((5,))
+    x = Twice(name="twice")(layers.Dense(4, name="a")(vector))
+    model = keras.Model(vector, layers.Dense(3, name="q")(x))
+    first = find_groups(model)
+    assert find_groups(model) is first and "no rule says" in first[0].frozen
+    register_rule(Twice)(lambda call, labels, tracer: labels)
+    assert find_groups(model)[0].frozen is None
+    apply(model, {"a": [0, 1, 1]})
+    assert find_groups(model)[0].size == 3
+    model.get_layer("q").quantize("int8")
+    assert "is quantized" in find_groups(model)[0].frozen
+    model.get_layer("a").name = "b"
+    assert find_groups(model)[0].name == "b"
 
 
 def test_a_mask_made_of_units_freezes_them_and_no_others():
