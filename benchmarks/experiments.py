@@ -34,6 +34,7 @@ _CIFAR = ("--dataset=cifar10", "--augmentation=cifar")
 _CIFAR_RESNET = (*_CIFAR, "--model=resnet20", "--epochs=20", "--target=0.36", "--capacity=0.6")
 # More of the training at more width: what 0.6 of the dense network's training allows.
 _WIDE = ("--capacity=1", "--seed_width=0.5", "--fine_tune=0.4")
+_GRADUAL = (*_WIDE, "--fine_tune=0.2", "--prune_steps=10")
 _LENET_SEED = ("--capacity=0.1", "--seed_width=0.1")
 _COMPARISON = {"dense": (), "narrow": (), "prune": (), "cgap": (), "retrain": ()}
 EXPERIMENTS = {
@@ -82,7 +83,11 @@ EXPERIMENTS = {
             "cgap-wide": _WIDE,
             "cgap-wide-any-width": (*_WIDE, "--round_to=1"),
             "cgap-wide-local-any-width": (*_WIDE, "--round_to=1", "--scope=local"),
+            # In many small edits, the last of them where the learning rate is low.
+            "cgap-gradual": (*_GRADUAL, "--round_to=1"),
+            "cgap-gradual-local": (*_GRADUAL, "--round_to=1", "--scope=local"),
             "prune-late": ("--fine_tune=0.35",),
+            "prune-late-local": ("--fine_tune=0.35", "--round_to=1", "--scope=local"),
         },
     ),
 }
