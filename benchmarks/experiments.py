@@ -86,6 +86,8 @@ EXPERIMENTS = {
             # In many small edits, the last of them where the learning rate is low.
             "cgap-gradual": (*_GRADUAL, "--round_to=1"),
             "cgap-gradual-local": (*_GRADUAL, "--round_to=1", "--scope=local"),
+            # Growth alone, up to the width at which the others end.
+            "cgap-growth-alone": ("--capacity=0.36", "--seed_width=0.3", "--round_to=1", "--scope=local"),
             "prune-late": ("--fine_tune=0.35",),
             "prune-late-local": ("--fine_tune=0.35", "--round_to=1", "--scope=local"),
         },
