@@ -104,3 +104,12 @@ def test_group_query_attention_takes_query_and_value_of_one_width():
     assert {axis.layer for axis in tied.producers} >= {"query", "value"}
     assert [group.name for group in find_groups(model)].count("key") == 1
     check_edits(model, random_inputs(model))
+
+
+def test_one_unit_beside_another_axis_of_one_place_is_frozen_by_slopes_of_its_own():
+    image = keras.Input((1, 5, 2))
+    x = layers.PReLU(name="slopes")(layers.Conv2D(1, 1, name="hidden")(image))
+    model = keras.Model(image, layers.Dense(2)(layers.GlobalMaxPooling2D()(x)))
+    randomize(model)
+    assert "`slopes`" in next(group.frozen for group in find_groups(model) if group.name == "hidden")
+    check_edits(model, random_inputs(model))

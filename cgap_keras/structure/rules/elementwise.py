@@ -62,11 +62,18 @@ def masking(call, labels, tracer):
 def parametric_relu(call, labels, tracer):
     """A slope for every place of the input, but for the axes that share one."""
     alpha, shape = call.operation.alpha, call.inputs[0].shape
+    own = [axis for axis in range(1, len(shape)) if axis not in (call.operation.shared_axes or ())]
+    along = [axis for axis in own if varies(labels[0], shape, axis) and alpha.shape[axis - 1] == shape[axis]]
+    if labels[0].size == 1 and len(along) > 1:
+        tracer.units.freeze(
+            labels[0],
+            f"its one unit may lie along any of several axes of `{call.path}`; build the layer that makes it with two.",
+        )
     for axis in range(1, len(shape)):
-        units, size = np.full(alpha.shape[axis - 1], FIXED), shape[axis]
-        if varies(labels[0], shape, axis) and len(units) == size and axis not in (call.operation.shared_axes or ()):
+        units = np.full(alpha.shape[axis - 1], FIXED)
+        if axis in along:
             reason = f"`{call.path}` sees it at some places of its input and something of fixed width at others."
-            units = tracer.along(labels[0], axis, size, reason)
+            units = tracer.along(labels[0], axis, shape[axis], reason)
         tracer.carry(call, alpha, axis - 1, units)
     return [labels[0]]
 
