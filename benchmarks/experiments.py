@@ -35,6 +35,7 @@ _CIFAR_RESNET = (*_CIFAR, "--model=resnet20", "--epochs=20", "--target=0.36", "-
 # More of the training at more width: what 0.6 of the dense network's training allows.
 _WIDE = ("--capacity=1", "--seed_width=0.5", "--fine_tune=0.4")
 _GRADUAL = (*_WIDE, "--fine_tune=0.2", "--prune_steps=10")
+_GROWTH = ("--capacity=0.36", "--seed_width=0.3", "--round_to=1", "--scope=local")
 _LENET_SEED = ("--capacity=0.1", "--seed_width=0.1")
 _COMPARISON = {"dense": (), "narrow": (), "prune": (), "cgap": (), "retrain": ()}
 EXPERIMENTS = {
@@ -57,6 +58,8 @@ EXPERIMENTS = {
             "cgap-long-more-decay": (*_LENET_SEED, *_LENET_EDITS, "--epochs=30", "--weight_decay=2e-3"),
             "cgap-long-rate": (*_LENET_SEED, *_LENET_EDITS, "--epochs=30", "--learning_rate=0.1"),
             "cgap-long-batch": (*_LENET_SEED, *_LENET_EDITS, "--epochs=30", "--batch_size=32"),
+            "cgap-long-capacity": (*_LENET_SEED, *_LENET_EDITS, "--epochs=30", "--capacity=0.4"),
+            "cgap-long-late": (*_LENET_SEED, *_LENET_EDITS, "--epochs=30", "--capacity=0.4", "--fine_tune=0.6"),
             "cgap-long-shift": (*_LENET_SEED, *_LENET_EDITS, "--epochs=30", "--augmentation=shift"),
             "dense-long-shift": ("--epochs=30", "--augmentation=shift"),
         },
@@ -87,7 +90,10 @@ EXPERIMENTS = {
             "cgap-gradual": (*_GRADUAL, "--round_to=1"),
             "cgap-gradual-local": (*_GRADUAL, "--round_to=1", "--scope=local"),
             # Growth alone, up to the width at which the others end.
-            "cgap-growth-alone": ("--capacity=0.36", "--seed_width=0.3", "--round_to=1", "--scope=local"),
+            "cgap-growth-alone": _GROWTH,
+            "cgap-growth-alone-early": (*_GROWTH, "--fine_tune=0.9"),
+            "cgap-growth-alone-noisy": (*_GROWTH, "--noise=2"),
+            "cgap-growth-alone-zero": (*_GROWTH, "--new_units=zero", "--noise=2"),
             "prune-late": ("--fine_tune=0.35",),
             "prune-late-local": ("--fine_tune=0.35", "--round_to=1", "--scope=local"),
         },

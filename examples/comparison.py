@@ -9,18 +9,20 @@ _SHARED = ("dataset", "model", "split", "epochs", "images")
 _TRAINING = ("limit", "batch_size", "optimizer", "learning_rate", "weight_decay", "augmentation")
 _RANKING = ("criterion", "normalize", "scope", "round_to")
 _EDITING = (*_RANKING, "target", "currency", "prune_steps", "fine_tune", "every")
+# Older rows do not have these, and were made with the library's defaults, which `None` stands for.
+_NEW_UNITS = ("new_units", "noise")
 _USED = {
     "dense": _TRAINING,
     "narrow": (*_TRAINING, "target", "currency"),
     "retrain": (*_TRAINING, "origin"),
     "prune": (*_TRAINING, *_EDITING, "dense_share"),
-    "cgap": (*_TRAINING, *_EDITING, "capacity", "seed_width", "growth_rate"),
+    "cgap": (*_TRAINING, *_EDITING, "capacity", "seed_width", "growth_rate", *_NEW_UNITS),
 }
 _MACHINE = ("backend", "machine", "cores")
 _COSTS = ("params", "macs", "training_macs", "seconds", "file_bytes", "latency_ms")
 NEEDED = (
     *_SHARED,
-    *_USED["cgap"],
+    *(name for name in _USED["cgap"] if name not in _NEW_UNITS),
     "dense_share",
     "origin",
     "method",
@@ -104,7 +106,7 @@ def _groups(rows):
     groups = []
     for method, of_method in _partition(sorted(rows, key=_place), lambda row: row["method"]).items():
         used = _USED[method]
-        parts = _partition(of_method, lambda row, used=used: tuple(row[name] for name in used))
+        parts = _partition(of_method, lambda row, used=used: tuple(row.get(name) for name in used))
         for values, part in parts.items():
             told = [
                 f"{name}={value}"

@@ -102,7 +102,8 @@ def prune(task):
 def cgap(task):
     """A narrow seed, grown and pruned while it trains."""
     seed, capacity = task.build(width=task["seed_width"]), _budget(task, "capacity")
-    growth = cgap_keras.GrowthPolicy(capacity, task["growth_rate"], **_given(task, "scope", "normalize"))
+    options = _given(task, "new_units", "noise", "scope", "normalize")
+    growth = cgap_keras.GrowthPolicy(capacity, task["growth_rate"], **options)
     edits = _count_growths(seed, capacity, task["growth_rate"]) + task["prune_steps"]
     return seed, _editor(task, [growth, _pruning(task)], edits)
 

@@ -75,6 +75,8 @@ flags.DEFINE_float("capacity", None, "Where growth ends, as a share of the dense
 flags.DEFINE_float("target", None, "Where pruning ends, as a share of the dense network's cost.", 0.0, 1.0)
 flags.DEFINE_float("seed_width", 0.25, "Width of the seed of cgap, as a share of the dense network's.", 0.01, 1.0)
 flags.DEFINE_float("growth_rate", 0.5, "The share of each layer's units that get a sibling at one edit.", 0.01, 1.0)
+flags.DEFINE_string("new_units", None, "How new units are made, see docs/method.md. Default: the library's.")
+flags.DEFINE_float("noise", None, "What tells a new unit from its parent, see there. Default: the library's.", 0.0)
 flags.DEFINE_integer("prune_steps", 5, "Over how many edits the network is pruned.", 1)
 flags.DEFINE_float(
     "fine_tune",
@@ -104,18 +106,9 @@ flags.DEFINE_enum("verbose", "2", ["0", "1", "2"], "What training prints: nothin
 # What the figures depend on.
 _SETTINGS = (
     *("method", "model", "dataset", "seed", "test", "limit", "epochs", "batch_size", "optimizer", "learning_rate"),
-    *(
-        "weight_decay",
-        "augmentation",
-        "currency",
-        "capacity",
-        "target",
-        "seed_width",
-        "growth_rate",
-        "prune_steps",
-        "fine_tune",
-    ),
-    *("dense_share", "every", "criterion", "normalize", "scope", "round_to", "structure"),
+    *("weight_decay", "augmentation", "currency", "capacity", "target", "seed_width", "growth_rate", "new_units"),
+    *("noise", "prune_steps", "fine_tune", "dense_share", "every", "criterion", "normalize", "scope", "round_to"),
+    "structure",
 )
 
 

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from cgap_keras.distribution import agree, check_distribution, placement
+from cgap_keras.structure.collection import collection_held_off
 from cgap_keras.structure.graph import trace
 from cgap_keras.structure.groups import groups_in, variables_of
 from cgap_keras.surgery import live
@@ -49,6 +50,7 @@ class Report:
         return InversePlan(self.plan, self.new_units)
 
 
+@collection_held_off()
 def apply(model, plan, new_units="split", noise=0.0, seed=None):
     """Edits a model in place, in the middle of training too.
 

@@ -3,6 +3,7 @@
 import keras
 from keras import tree
 
+from cgap_keras.structure.collection import collection_held_off
 from cgap_keras.structure.graph import as_functional, is_nested_model
 from cgap_keras.surgery.apply import apply
 from cgap_keras.surgery.attributes import set_attributes
@@ -10,6 +11,7 @@ from cgap_keras.surgery.remaking import building_without_values, remake
 from cgap_keras.surgery.subclasses import copied_class
 
 
+@collection_held_off()
 def rebuild(model, plan, new_units="split", noise=0.0, seed=None):
     """Makes a new model from a model and a plan; the model itself is untouched.
 

@@ -15,7 +15,7 @@ from examples.methods import METHODS, Task
 SETTINGS = {
     **{"model": "digits_cnn", "seed": 0, "currency": "macs", "capacity": 0.4, "target": 0.2, "seed_width": 0.25},
     **{"growth_rate": 0.5, "prune_steps": 5, "fine_tune": 0.5, "every": None, "criterion": "taylor", "structure": None},
-    **{"dense_share": 0.3, "normalize": None, "scope": None, "round_to": None},
+    **{"dense_share": 0.3, "normalize": None, "scope": None, "round_to": None, "new_units": None, "noise": None},
 }
 
 
@@ -133,3 +133,12 @@ def test_what_is_asked_of_the_ranking_reaches_every_phase(method):
     assert (pruning["round_to"], pruning["steps"]) == (2, 4) and all(fields["rate"] == 0.3 for _, fields in growth)
     _, defaults = begin(method)[1].settings["phases"][-1]
     assert (defaults["normalize"], defaults["round_to"]) == ("mean", 8)
+
+
+def test_what_is_asked_of_new_units_reaches_growth():
+    def new_units(**asked):
+        (_, growth), _ = begin("cgap", **asked)[1].settings["phases"]
+        return growth["new_units"], growth["noise"]
+
+    assert new_units(new_units="zero", noise=2.0) == ("zero", 2.0)
+    assert new_units() == ("split", 0.5)

@@ -131,3 +131,30 @@ def test_functions_that_were_traced_before_an_edit_are_let_go():
         objects.append(len(gc.get_objects()))
     # One traced step holds more than a thousand objects.
     assert abs(objects[-1] - objects[-3]) < 200
+
+
+def test_nothing_is_collected_meanwhile_and_the_collector_is_left_as_it_was():
+    model, begun, thresholds = residual_stack(2), [], gc.get_threshold()
+
+    def begun_in(function, *args):
+        count = len(begun)
+        function(*args)
+        return len(begun) - count
+
+    # So often that every edit would come to it.
+    gc.set_threshold(20)
+    gc.callbacks.append(lambda phase, info: begun.append(phase))
+    try:
+        # What comes between the call and the scope may still be one collection.
+        for function, *args in ((find_groups,), (rebuild, {"inner_0": [0, 1]}), (apply, {"inner_0": [0, 1]})):
+            assert begun_in(function, model, *args) <= 2 and gc.isenabled()
+        assert begun_in(residual_stack, 1) > 2
+        with pytest.raises(ValueError, match="inner_9"):
+            apply(model, {"inner_9": [0]})
+        assert gc.isenabled()
+        gc.disable()
+        assert find_groups(model) and not gc.isenabled()
+    finally:
+        gc.enable()
+        gc.callbacks.pop()
+        gc.set_threshold(*thresholds)
