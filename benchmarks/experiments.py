@@ -94,6 +94,7 @@ EXPERIMENTS = {
             "cgap-growth-alone-early": (*_GROWTH, "--fine_tune=0.9"),
             "cgap-growth-alone-noisy": (*_GROWTH, "--noise=2"),
             "cgap-growth-alone-zero": (*_GROWTH, "--new_units=zero", "--noise=2"),
+            "cgap-growth-alone-shares": _GROWTH,
             "prune-late": ("--fine_tune=0.35",),
             "prune-late-local": ("--fine_tune=0.35", "--round_to=1", "--scope=local"),
         },

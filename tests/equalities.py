@@ -18,6 +18,8 @@ from tests.masking import run_masked
 from tests.models import difference, run_model
 
 TOLERANCE = 1e-4
+# What new units are told from their parents by, which may not be seen in the outputs.
+NOISE = 0.5
 # What these compute changes with the number of channels, so that a missing channel is not one of zeros.
 STATISTICS = (
     layers.GroupNormalization,
@@ -57,7 +59,7 @@ def check_edits(model, inputs, seed=0):
 def check_split_growth(subject, rng):
     """Every free group grows by a quarter and is reordered; those that copies change are reordered alone."""
     plan = {g.name: _grown(g.size, rng) if g.exact else rng.permutation(g.size).tolist() for g in subject.free}
-    grown = rebuild(subject.model, plan)
+    grown = rebuild(subject.model, plan, noise=NOISE, seed=subject.seed)
     _check_outputs(subject.outputs, grown, subject.inputs, "split growth")
     _check_groups(subject.groups, grown, plan)
 
@@ -65,7 +67,7 @@ def check_split_growth(subject, rng):
 def check_zero_growth(subject, rng):
     """New units without outgoing weights come and go."""
     plan = {g.name: _grown(g.size, rng) for g in subject.free if g.exact}
-    edited = rebuild(subject.model, plan, new_units="zero")
+    edited = rebuild(subject.model, plan, new_units="zero", noise=NOISE, seed=subject.seed)
     _check_outputs(subject.outputs, edited, subject.inputs, "zero growth")
     apply(edited, {name: np.unique(index, return_index=True)[1].tolist() for name, index in plan.items()})
     _check_outputs(subject.outputs, edited, subject.inputs, "pruning what was grown")

@@ -6,7 +6,7 @@ import weakref
 import numpy as np
 
 from cgap_keras.structure import rules  # noqa: F401  (fills the table of rules)
-from cgap_keras.structure.collection import collection_held_off
+from cgap_keras.structure.collection import without_collection
 from cgap_keras.structure.graph import trace
 from cgap_keras.structure.labelling import label_tensors
 from cgap_keras.structure.layout import FIXED, Run, parse_runs, resize_runs
@@ -94,7 +94,7 @@ class ChannelGroup:
         return self.producers + self.consumers
 
 
-@collection_held_off()
+@without_collection
 def find_groups(model):
     """Finds the channel groups of a model.
 

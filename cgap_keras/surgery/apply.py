@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from cgap_keras.distribution import agree, check_distribution, placement
-from cgap_keras.structure.collection import collection_held_off
+from cgap_keras.structure.collection import without_collection
 from cgap_keras.structure.graph import trace
 from cgap_keras.structure.groups import groups_in, variables_of
 from cgap_keras.surgery import live
@@ -50,7 +50,7 @@ class Report:
         return InversePlan(self.plan, self.new_units)
 
 
-@collection_held_off()
+@without_collection
 def apply(model, plan, new_units="split", noise=0.0, seed=None):
     """Edits a model in place, in the middle of training too.
 
@@ -68,8 +68,10 @@ def apply(model, plan, new_units="split", noise=0.0, seed=None):
             function of the model unchanged. `"cgap"` divides the incoming weights of parent and copies by their number
             and copies the outgoing ones, as CGaP does; a normalisation behind it undoes the division, so there it does
             not preserve the function.
-        noise: Standard deviation of the noise on a new unit's incoming weights, relative to the standard deviation of
-            its parent's. Without noise, copies receive equal gradients and stay equal. Defaults to 0.
+        noise: Standard deviation of the noise that tells a new unit from its parent, relative to that of the parent's
+            weights. With `"split"` it is in how the copies share the outgoing weights, where it adds up to nothing, so
+            that the function stays; with the others it is in a new unit's incoming weights, and with all of them where
+            no weight reads the unit. Without noise, copies receive equal gradients and stay equal. Defaults to 0.
         seed: Integer seed of the noise; `None` draws another noise at every call.
 
     Returns:

@@ -28,7 +28,8 @@ class EditedAxis:
         merged: More old positions that go into the new ones: `(positions, weights)` pairs, each with a weight of 0 or 1
             for every new position.
         scale: A factor for each new position, or `None` for ones.
-        noisy: Whether each new position belongs to a new unit made here, or `None`.
+        noisy: Whether each new position gets noise, or `None`.
+        balanced: Whether the noise of the copies of one old position adds up to nothing.
     """
 
     axis: int
@@ -36,6 +37,7 @@ class EditedAxis:
     scale: np.ndarray | None = None
     noisy: np.ndarray | None = None
     merged: tuple = ()
+    balanced: bool = False
 
     def take(self, value, places=slice(None)):
         """The value with this axis taken anew, or some places of it."""
@@ -52,13 +54,21 @@ class EditedAxis:
             np.multiply(value, _along(self.axis, self.scale, value), out=value, casting="unsafe")
 
     def disturb(self, value, noise, rng):
-        """Adds noise to the slices of new units, relative to the standard deviation of each slice, in place."""
+        """Adds noise to slices of new units, relative to the standard deviation of their parents', in place."""
         if self.noisy is None or not noise:
             return
         slices = np.moveaxis(value, self.axis, 0)
-        for position in np.flatnonzero(self.noisy):
-            fresh = slices[position].astype(np.float64)
-            slices[position] = fresh + noise * fresh.std() * rng.standard_normal(fresh.shape)
+        for copies in self._noisy_together():
+            shares = slices[copies].astype(np.float64)
+            slices[copies] = shares + noise * _noise(shares, rng, self.balanced)
+
+    def _noisy_together(self):
+        """The positions whose noise is drawn at once: all copies of an old one where it is balanced, or one each."""
+        noisy = np.flatnonzero(self.noisy)
+        if not self.balanced:
+            return noisy[:, None]
+        noisy = noisy[np.argsort(self.positions[noisy], kind="stable")]
+        return np.split(noisy, np.flatnonzero(np.diff(self.positions[noisy])) + 1) if len(noisy) else ()
 
 
 def edited_axes(groups, plan, new_units="split"):
@@ -76,11 +86,12 @@ def edited_axes(groups, plan, new_units="split"):
     copies = {group.index: kind(plan, group.name) for group in groups if group.name in plan}
     axes = {axis.key: axis for group in groups if group.index in copies for axis in group.axes}
     producing = {axis.layer for axis in axes.values() if axis.role == "produce"}
+    read = {run.group for axis in axes.values() if axis.role == "consume" for run in axis.runs}
     edits, of_row = {}, {}
     for axis in axes.values():
         row = axis.runs, axis.role, axis.layer in producing
         if row not in of_row:
-            of_row[row] = _edited_row(*row, copies, new_units)
+            of_row[row] = _edited_row(*row, copies, read, new_units)
         edits.setdefault(axis.variable, []).append(EditedAxis(axis.axis, *of_row[row]))
     return {variable: tuple(sorted(changes, key=lambda x: x.axis)) for variable, changes in edits.items()}
 
@@ -152,6 +163,17 @@ class _Copies:
             return 1.0 / self.counts
         return np.ones(len(self.index))
 
+    def noisy(self, role, new_units, is_read):
+        """Which new units' slices get noise.
+
+        Where the outgoing weights are shared out, it is in their shares, and leaves their sum as it is; elsewhere, and
+        where no weight reads the unit, it is in the incoming weights of new units.
+        """
+        in_shares = new_units == "split" and is_read
+        if role == "consume":
+            return (self.counts > 1) & in_shares
+        return self.is_new & (role == "produce" and not in_shares)
+
 
 class _Merged:
     """What an inverse plan says about each unit that stays: the copies that are merged into it."""
@@ -170,6 +192,10 @@ class _Merged:
         ranks = range(1, self.counts.max())
         return [(order[np.where(rank < self.counts, first + rank, first)], rank < self.counts) for rank in ranks]
 
+    def noisy(self, role, new_units, is_read):
+        """No slices: nothing is new."""
+        return self.is_new
+
     def scale(self, role, made_here, new_units):
         """The factor of each unit's slice: incoming weights that were divided are multiplied."""
         divided = self._new_units == "cgap" and made_here and role != "consume"
@@ -181,23 +207,33 @@ def _along(axis, vector, value):
     return vector.reshape([len(vector) if i == axis else 1 for i in range(value.ndim)])
 
 
-def _edited_row(runs, role, made_here, copies, new_units):
-    """`(positions, scale, noisy, merged)` of an `EditedAxis` with these runs."""
+def _noise(shares, rng, balanced):
+    """Noise for some slices of a weight, with the standard deviation of what they add up to; what it adds up to itself
+    is nothing where it is balanced.
+    """
+    parent, noise = shares.sum(0), rng.standard_normal(shares.shape)
+    if balanced:
+        noise = (noise - noise.mean(0)) * math.sqrt(len(shares) / (len(shares) - 1))
+    # A single weight has no deviation, nor have weights that are all the same.
+    return (parent.std() or np.abs(parent).mean()) * noise
+
+
+def _edited_row(runs, role, made_here, copies, read, new_units):
+    """What an `EditedAxis` with these runs holds behind its axis."""
     here = {run.group: copies[run.group] for run in runs if run.group in copies}
     indices = {group: of_group.index for group, of_group in here.items()}
     positions = gather_positions(runs, indices)
     if all(of_group.is_plain for of_group in here.values()):
-        return positions, None, None, ()
+        return (positions,)
     resized = resize_runs(runs, indices)
     scale = spread_over_axis(
         resized, {group: of_group.scale(role, made_here, new_units) for group, of_group in here.items()}
     )
-    noisy = None
-    if role == "produce":
-        noisy = spread_over_axis(resized, {group: of_group.is_new for group, of_group in here.items()}, fill=0.0)
-        noisy = noisy.astype(bool)
+    noise = {group: of_group.noisy(role, new_units, group in read) for group, of_group in here.items()}
+    noisy = spread_over_axis(resized, noise, fill=0.0).astype(bool)
     merged = _merged_row(runs, resized, {group: of_group.merged(role, new_units) for group, of_group in here.items()})
-    return positions, None if np.all(scale == 1) else scale, noisy, merged
+    scale, noisy = None if np.all(scale == 1) else scale, noisy if noisy.any() else None
+    return positions, scale, noisy, merged, role == "consume"
 
 
 def _merged_row(runs, resized, merged):

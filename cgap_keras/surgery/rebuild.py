@@ -3,7 +3,7 @@
 import keras
 from keras import tree
 
-from cgap_keras.structure.collection import collection_held_off
+from cgap_keras.structure.collection import without_collection
 from cgap_keras.structure.graph import as_functional, is_nested_model
 from cgap_keras.surgery.apply import apply
 from cgap_keras.surgery.attributes import set_attributes
@@ -11,7 +11,7 @@ from cgap_keras.surgery.remaking import building_without_values, remake
 from cgap_keras.surgery.subclasses import copied_class
 
 
-@collection_held_off()
+@without_collection
 def rebuild(model, plan, new_units="split", noise=0.0, seed=None):
     """Makes a new model from a model and a plan; the model itself is untouched.
 
@@ -19,7 +19,7 @@ def rebuild(model, plan, new_units="split", noise=0.0, seed=None):
         model: A built functional or Sequential `keras.Model`.
         plan: A `Plan`, or a mapping that makes one.
         new_units: How a new unit starts: `"split"`, `"zero"` or `"cgap"`, see `cgap_keras.apply`.
-        noise: Noise on a new unit's incoming weights, relative to the standard deviation of its parent's.
+        noise: Noise that tells a new unit from its parent, see there.
         seed: Integer seed of the noise.
 
     Returns:

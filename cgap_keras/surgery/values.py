@@ -15,7 +15,7 @@ def new_values(variables, slots, edits, noise, entropy):
         variables: `{path: variable}`, the variables of the model.
         slots: The `Slot`s of its optimizer.
         edits: `{path: edits}`, what becomes of the axes of each variable.
-        noise: Noise on a new unit's incoming weights, relative to the standard deviation of its parent's.
+        noise: Noise that tells a new unit from its parent, see `cgap_keras.apply`.
         entropy: A non-negative integer, the seed of the noise.
 
     Returns:

@@ -188,14 +188,19 @@ def test_weights_and_averages_may_be_swapped_when_an_edit_comes(on_epoch):
     assert len(before.plans) == len(behind.plans) == 3
 
 
-def test_new_units_differ_from_their_parents_in_weights_and_in_averages():
+@pytest.mark.parametrize(("new_units", "noisy", "axis"), [("zero", "first", 1), ("split", "second", 0)])
+def test_new_units_differ_from_their_parents_in_weights_and_in_averages(new_units, noisy, axis):
     """Whichever of the two is in the model when an edit makes them."""
     optimizer = optimizers.SGD(0.2, use_ema=True, ema_momentum=0.7)
     model = network(optimizer)
     fit(model, epochs=1)
-    apply(model, {"first": [0, 1, 2, 3, 3]}, noise=0.1, seed=0)
-    variables = [model.get_layer("first").kernel, optimizer._model_variables_moving_average[0]]
-    assert all(np.std(value[:, 3] - value[:, 4]) > 0.005 for value in values_of(variables))
+    apply(model, {"first": [0, 1, 2, 3, 3]}, new_units=new_units, noise=0.1, seed=0)
+    kernel = model.get_layer(noisy).kernel
+    (place,) = (i for i, variable in enumerate(model.trainable_variables) if variable is kernel)
+    average = optimizer._model_variables_moving_average[place]
+    for value in values_of([kernel, average]):
+        first, second = np.moveaxis(value, axis, 0)[3:]
+        assert np.linalg.norm(first - second) > 0.01
 
 
 def test_an_edit_of_the_user_s_own_counts_in_what_cgap_knows():

@@ -21,7 +21,7 @@ PACKAGE = str(pathlib.Path(cgap_keras.__file__).parent)
 # At how many points of an edit to raise. All of them, some 1,500, take minutes.
 COUNT = int(os.environ.get("FAULT_COUNT", "30"))
 # Where a transaction ends the edit is carried out, or is being taken back.
-BEHIND = {apply.__code__, Transaction.__exit__.__code__}
+BEHIND = {apply.__code__, inspect.unwrap(apply).__code__, Transaction.__exit__.__code__}
 
 
 class Failure(Exception):

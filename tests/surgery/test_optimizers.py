@@ -107,17 +107,18 @@ def test_weights_that_are_computed_from_a_slot_stay_shared_out(name):
 
 @pytest.mark.usefixtures("quick_weights")
 @pytest.mark.parametrize("name", ["adamw", "ftrl", "schedule_free"])
-def test_weights_that_are_computed_from_a_slot_keep_their_noise(name):
+@pytest.mark.parametrize(("new_units", "noisy", "axis"), [("split", "out", 0), ("zero", "hidden", 1)])
+def test_weights_that_are_computed_from_a_slot_keep_their_noise(name, new_units, noisy, axis):
     """Were it not in the slot as well, the next step would make a new unit its parent's twin again, for ever."""
     model, (x, y) = network(), data()
     model.compile(OPTIMIZERS[name](), loss="mse", run_eagerly=EAGERLY)
     for _ in range(3):
         model.train_on_batch(x, y)
-    apply(model, {"hidden": [0, 1, 2, 3, 4, 4]}, noise=0.1, seed=0)
+    apply(model, {"hidden": [0, 1, 2, 3, 4, 4]}, new_units=new_units, noise=0.1, seed=0)
     apart = []
     for _ in range(2):
-        kernel = keras.ops.convert_to_numpy(model.get_layer("hidden").kernel)
-        apart.append(np.std(kernel[:, 4] - kernel[:, 5]))
+        first, second = np.moveaxis(keras.ops.convert_to_numpy(model.get_layer(noisy).kernel), axis, 0)[-2:]
+        apart.append(np.linalg.norm(first - second))
         model.train_on_batch(x, y)
     assert apart[0] > 0 and apart[1] > 0.8 * apart[0]
 
