@@ -34,13 +34,17 @@ _CIFAR = ("--dataset=cifar10", "--augmentation=cifar")
 _CIFAR_RESNET = (*_CIFAR, "--model=resnet20", "--epochs=20", "--target=0.36", "--capacity=0.6")
 # More of the training at more width: what 0.6 of the dense network's training allows.
 _WIDE = ("--capacity=1", "--seed_width=0.5", "--fine_tune=0.4")
+# Growth over by the end of the rate's warm-up, pruning late.
+_EARLY = ("--capacity=1", "--seed_width=0.5", "--growth_share=0.1", "--dense_share=0.4", "--fine_tune=0.35")
+_EARLY = (*_EARLY, "--round_to=1", "--scope=local")
 _GRADUAL = (*_WIDE, "--fine_tune=0.2", "--prune_steps=10")
 _GROWTH = ("--capacity=0.36", "--seed_width=0.3", "--round_to=1", "--scope=local")
 _LENET_SEED = ("--capacity=0.1", "--seed_width=0.1")
+_LENET_CGAP = (*_LENET_SEED, *_LENET_EDITS, "--capacity=0.4")
 _COMPARISON = {"dense": (), "narrow": (), "prune": (), "cgap": (), "retrain": ()}
 EXPERIMENTS = {
     "mnist_cnn": (_MNIST_CNN, {"cgap": (), "retrain": (), "narrow": ()}),
-    "mnist_lenet5": (_MNIST_LENET, _COMPARISON | {"cgap": (*_LENET_SEED, *_LENET_EDITS), "prune": _LENET_EDITS}),
+    "mnist_lenet5": (_MNIST_LENET, _COMPARISON | {"cgap": _LENET_CGAP, "prune": _LENET_EDITS}),
     "mnist_lenet5_choices": (
         (*_MNIST_LENET, "--epochs=16"),
         {
@@ -58,8 +62,7 @@ EXPERIMENTS = {
             "cgap-long-more-decay": (*_LENET_SEED, *_LENET_EDITS, "--epochs=30", "--weight_decay=2e-3"),
             "cgap-long-rate": (*_LENET_SEED, *_LENET_EDITS, "--epochs=30", "--learning_rate=0.1"),
             "cgap-long-batch": (*_LENET_SEED, *_LENET_EDITS, "--epochs=30", "--batch_size=32"),
-            "cgap-long-capacity": (*_LENET_SEED, *_LENET_EDITS, "--epochs=30", "--capacity=0.4"),
-            "cgap-long-late": (*_LENET_SEED, *_LENET_EDITS, "--epochs=30", "--capacity=0.4", "--fine_tune=0.6"),
+            "cgap-long-capacity": (*_LENET_CGAP, "--epochs=30"),
             "cgap-long-shift": (*_LENET_SEED, *_LENET_EDITS, "--epochs=30", "--augmentation=shift"),
             "dense-long-shift": ("--epochs=30", "--augmentation=shift"),
         },
@@ -86,6 +89,7 @@ EXPERIMENTS = {
             "cgap-wide": _WIDE,
             "cgap-wide-any-width": (*_WIDE, "--round_to=1"),
             "cgap-wide-local-any-width": (*_WIDE, "--round_to=1", "--scope=local"),
+            "cgap-early": _EARLY,
             # In many small edits, the last of them where the learning rate is low.
             "cgap-gradual": (*_GRADUAL, "--round_to=1"),
             "cgap-gradual-local": (*_GRADUAL, "--round_to=1", "--scope=local"),

@@ -17,7 +17,7 @@ from cgap_keras.report.files import write_atomically
 from tests.callbacks.test_planted_widths import TEACHER, found_widths
 
 CRITERIA = ("taylor", "taylor_activation", "fisher", "l1", "l2")
-NORMALIZE = ("none",)
+NORMALIZE = ("none", "mean")
 DRAWS = range(6)
 
 

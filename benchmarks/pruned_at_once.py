@@ -36,7 +36,7 @@ RANKINGS = {
     "global, none, per cost": {"normalize": "none", "per_cost": True},
     "isomorphic": {"scope": "isomorphic"},
 }
-TARGETS = (0.5,)
+TARGET = 0.5
 BATCH, SALIENCY_BATCHES, TUNING_STEPS, RATE, STATISTICS_IMAGES = 128, 60, 60, 0.02, 1280
 
 _RUN = flags.DEFINE_string("run", None, "Folder of the dense network's run.", required=True)
@@ -59,17 +59,17 @@ def main(argv):
             "backend": keras.backend.backend(),
         },
         "setting": f"ResNet-20 after {settings['epochs']} epochs; saliencies of {SALIENCY_BATCHES} batches of {BATCH}; "
-        f"targets are shares of its MACs; tuning is {TUNING_STEPS} steps of SGD at {RATE}; accuracies on held-out "
+        f"the target is a share of its MACs; tuning is {TUNING_STEPS} steps of SGD at {RATE}; accuracies on held-out "
         "training images",
         "dense": lab.measure(lab.model()),
     }
-    done = {(row["criterion"], row["ranking"], row["target"]) for row in result["rows"]}
+    done = {(row["criterion"], row["ranking"]) for row in result["rows"]}
     for criterion in CRITERIA:
-        wanted = [(name, target) for name in RANKINGS for target in TARGETS if (criterion, name, target) not in done]
+        wanted = [name for name in RANKINGS if (criterion, name) not in done]
         scores = lab.scores(criterion) if wanted else None
-        for name, target in wanted:
-            row = {"criterion": criterion, "ranking": name, "target": target}
-            result["rows"].append(row | lab.prune(scores, RANKINGS[name], target))
+        for name in wanted:
+            row = {"criterion": criterion, "ranking": name, "target": TARGET}
+            result["rows"].append(row | lab.prune(scores, RANKINGS[name]))
             print({key: value for key, value in result["rows"][-1].items() if key != "widths"}, flush=True)
             write_atomically(RESULT, json.dumps(result, indent=1) + "\n")
 
@@ -107,10 +107,10 @@ class Lab:
         saliency.stop()
         return scores
 
-    def prune(self, scores, ranking, target):
-        """What is left of the network when it is pruned to a share of its MACs at once."""
+    def prune(self, scores, ranking):
+        """What is left of the network when it is pruned to the target at once."""
         model = self.model(RATE)
-        groups, budget = free_groups(model), cgap_keras.Budget(target * cgap_keras.cost(model).macs, "macs")
+        groups, budget = free_groups(model), cgap_keras.Budget(TARGET * cgap_keras.cost(model).macs, "macs")
         policy = PruningPolicy(budget, steps=1, round_to=1, floor=0.0, **ranking)
         plan, _ = policy.propose(groups, scores, budget.cost_of(model, groups))
         cgap_keras.apply(model, plan)

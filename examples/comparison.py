@@ -9,21 +9,20 @@ _SHARED = ("dataset", "model", "split", "epochs", "images")
 _TRAINING = ("limit", "batch_size", "optimizer", "learning_rate", "weight_decay", "augmentation")
 _RANKING = ("criterion", "normalize", "scope", "round_to")
 _EDITING = (*_RANKING, "target", "currency", "prune_steps", "fine_tune", "every")
-# Older rows do not have these, and were made with the library's defaults, which `None` stands for.
-_NEW_UNITS = ("new_units", "noise")
+# Older rows do not have these, and were made with the defaults, which `None` stands for.
+_OPTIONAL = ("new_units", "noise", "growth_share")
 _USED = {
     "dense": _TRAINING,
     "narrow": (*_TRAINING, "target", "currency"),
     "retrain": (*_TRAINING, "origin"),
     "prune": (*_TRAINING, *_EDITING, "dense_share"),
-    "cgap": (*_TRAINING, *_EDITING, "capacity", "seed_width", "growth_rate", *_NEW_UNITS),
+    "cgap": (*_TRAINING, *_EDITING, "dense_share", "capacity", "seed_width", "growth_rate", *_OPTIONAL),
 }
 _MACHINE = ("backend", "machine", "cores")
 _COSTS = ("params", "macs", "training_macs", "seconds", "file_bytes", "latency_ms")
 NEEDED = (
     *_SHARED,
-    *(name for name in _USED["cgap"] if name not in _NEW_UNITS),
-    "dense_share",
+    *(name for name in _USED["cgap"] if name not in _OPTIONAL),
     "origin",
     "method",
     "seed",

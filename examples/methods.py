@@ -96,7 +96,8 @@ def _with_widths(task, path):
 def prune(task):
     """The network at its full width, trained as it is for a while and then pruned while it trains on."""
     full = task.build(width=1.0)
-    return full, _editor(task, [_pruning(task)], edits=task["prune_steps"], dense_share=task["dense_share"])
+    every = _spacing(task, task["prune_steps"], begin=task["dense_share"])
+    return full, _editor(task, [_pruning(task)], every)
 
 
 def cgap(task):
@@ -104,8 +105,15 @@ def cgap(task):
     seed, capacity = task.build(width=task["seed_width"]), _budget(task, "capacity")
     options = _given(task, "new_units", "noise", "scope", "normalize")
     growth = cgap_keras.GrowthPolicy(capacity, task["growth_rate"], **options)
-    edits = _count_growths(seed, capacity, task["growth_rate"]) + task["prune_steps"]
-    return seed, _editor(task, [growth, _pruning(task)], edits)
+    growths, prunings = _count_growths(seed, capacity, task["growth_rate"]), task["prune_steps"]
+    share = task["growth_share"]
+    if share is None:
+        every = _spacing(task, growths + prunings)
+    else:
+        # The wait of the second begins where growth has ended.
+        wait = max(0.0, task["dense_share"] - share)
+        every = _spacing(task, growths, length=share), _spacing(task, prunings, wait, 1 - share)
+    return seed, _editor(task, [growth, _pruning(task)], every)
 
 
 def _pruning(task):
@@ -113,8 +121,7 @@ def _pruning(task):
     return cgap_keras.PruningPolicy(_budget(task, "target"), task["prune_steps"], **ranking)
 
 
-def _editor(task, phases, edits, dense_share=0.0):
-    every = _spacing(task, edits, dense_share)
+def _editor(task, phases, every):
     return cgap_keras.StructureCallback(phases, every=every, criterion=task["criterion"], seed=task["seed"])
 
 
@@ -138,13 +145,20 @@ def _count_growths(network, capacity, rate):
     return count
 
 
-def _spacing(task, edits, dense_share):
-    """When edits come, so that the last of them leaves the rest of the run for fine-tuning."""
+def _spacing(task, edits, begin=0.0, length=1.0):
+    """When some edits come, so that the last of all leaves the rest of the run for fine-tuning.
+
+    Args:
+        task: The `Task`.
+        edits: How many.
+        begin: How long to wait before the first interval, as a share of the steps before fine-tuning.
+        length: The share of these steps that the wait and the intervals take together.
+    """
     if task["every"] is not None:
         return task["every"]
-    before_fine_tuning = int((1 - task["fine_tune"]) * task.steps)
-    wait = int(dense_share * before_fine_tuning)
-    steps = (before_fine_tuning - wait) // edits
+    before_fine_tuning = (1 - task["fine_tune"]) * task.steps
+    wait = int(begin * before_fine_tuning)
+    steps = (int(length * before_fine_tuning) - wait) // max(1, edits)
     if not steps:
         raise ValueError(
             f"The run is too short: {edits} edits have to fit into the steps before fine-tuning. Raise --epochs, or "

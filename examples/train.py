@@ -86,9 +86,18 @@ flags.DEFINE_float(
     0.99,
 )
 flags.DEFINE_float(
+    "growth_share",
+    None,
+    "For cgap, without --every: the share of the steps before fine-tuning in which the network grows; pruning begins "
+    "after --dense_share of them. Default: all edits come at equal distances.",
+    0.01,
+    0.99,
+)
+flags.DEFINE_float(
     "dense_share",
     0.5,
-    "For prune, without --every: the share of the steps before fine-tuning in which the network trains unpruned.",
+    "For prune, and for cgap with --growth_share, without --every: the share of the steps before fine-tuning in which "
+    "the network trains unpruned.",
     0.0,
     0.99,
 )
@@ -106,9 +115,9 @@ flags.DEFINE_enum("verbose", "2", ["0", "1", "2"], "What training prints: nothin
 # What the figures depend on.
 _SETTINGS = (
     *("method", "model", "dataset", "seed", "test", "limit", "epochs", "batch_size", "optimizer", "learning_rate"),
-    *("weight_decay", "augmentation", "currency", "capacity", "target", "seed_width", "growth_rate", "new_units"),
-    *("noise", "prune_steps", "fine_tune", "dense_share", "every", "criterion", "normalize", "scope", "round_to"),
-    "structure",
+    *("weight_decay", "augmentation", "currency", "capacity", "target", "seed_width", "growth_rate", "growth_share"),
+    *("new_units", "noise", "prune_steps", "fine_tune", "dense_share", "every", "criterion", "normalize", "scope"),
+    *("round_to", "structure"),
 )
 
 

@@ -23,7 +23,8 @@ class CGaP(StructureCallback):
         target: Parameters at which pruning ends, or a `cgap_keras.Budget`; the finished network costs at most this.
         growth_rate: The share of each group's units that get a sibling at one growth edit, in (0, 1]. Defaults to 0.5.
         prune_steps: Over how many edits the network is pruned. Defaults to 5.
-        every: Epochs between edits, `cgap_keras.Steps` or `cgap_keras.Plateau`. Defaults to 1.
+        every: Epochs between edits, `cgap_keras.Steps` or `cgap_keras.Plateau`; or two of these, for growth and for
+            pruning, where that of pruning begins when growth has ended. Defaults to 1.
         criterion: How a unit's saliency is measured: the name of a criterion, or a `cgap_keras.Criterion`. Defaults to
             `"taylor"`, which looks at the gradients of training.
         seed: Integer seed of the noise that tells a new unit from its parent; `None` draws another at every run.

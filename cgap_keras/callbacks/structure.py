@@ -8,7 +8,7 @@ import keras
 from cgap_keras.callbacks.saliency_in_training import SaliencyInTraining, free_groups
 from cgap_keras.callbacks.settings import describe
 from cgap_keras.callbacks.siblings import check_siblings, find_siblings
-from cgap_keras.callbacks.triggers import as_trigger
+from cgap_keras.callbacks.triggers import as_triggers
 from cgap_keras.cost import cost
 from cgap_keras.distribution import agree, check_cluster, check_distribution, is_first_process
 from cgap_keras.report.history import Edit
@@ -30,7 +30,8 @@ class StructureCallback(keras.callbacks.Callback):
     Args:
         phases: The policies that propose edits, each until it has come to its end: `cgap_keras.GrowthPolicy`,
             `cgap_keras.PruningPolicy`, or what has the same methods.
-        every: Epochs between edits, `cgap_keras.Steps` or `cgap_keras.Plateau`. Defaults to 1.
+        every: Epochs between edits, `cgap_keras.Steps` or `cgap_keras.Plateau`; or a tuple of these, one for each
+            phase, which begins when its phase does. Defaults to 1.
         criterion: How a unit's saliency is measured: the name of a criterion, or a `cgap_keras.Criterion`. Defaults to
             `"taylor"`.
         seed: Integer seed of the noise that tells a new unit from its parent; `None` draws another at every run.
@@ -57,9 +58,10 @@ class StructureCallback(keras.callbacks.Callback):
     def __init__(self, phases, every=1, criterion="taylor", seed=None):
         super().__init__()
         check_cluster()
-        self._phases, self._trigger, self._seed = tuple(phases), as_trigger(every), seed
+        self._phases, self._seed = tuple(phases), seed
         if not self._phases:
             raise ValueError(f"`phases` must hold at least one policy. Received: phases={phases!r}")
+        self._triggers = as_triggers(every, len(self._phases))
         self._saliency = SaliencyInTraining(criterion)
         self._is_editing = False
         self._reset()
@@ -67,7 +69,7 @@ class StructureCallback(keras.callbacks.Callback):
     @property
     def async_safe(self):
         """Whether Keras may tell of batches later, from another thread: unless they are counted."""
-        return not self._trigger.in_epoch
+        return not any(trigger.in_epoch for trigger in self._triggers)
 
     @property
     def finished(self):
@@ -79,7 +81,7 @@ class StructureCallback(keras.callbacks.Callback):
         """What the callback was made with, as a plain value."""
         made_with = {
             "phases": self._phases,
-            "every": self._trigger,
+            "every": self._triggers if len(self._triggers) > 1 else self._triggers[0],
             "criterion": self._saliency.criterion,
             "seed": self._seed,
         }
@@ -175,7 +177,12 @@ class StructureCallback(keras.callbacks.Callback):
 
     def _reset(self):
         self.history, self.initial_widths, self._cost, self._epoch = [], {}, None, 0
-        self._phase, self._edits_in_phase, self._batches, self._seen = 0, 0, 0, self._trigger.start()
+        self._phase, self._edits_in_phase, self._batches, self._seen = 0, 0, 0, self._triggers[0].start()
+
+    @property
+    def _trigger(self):
+        """That of the phase, or of the last phase where all are over."""
+        return self._triggers[min(self._phase, len(self._triggers) - 1)]
 
     def _listen_if_due(self):
         if not self.finished and not self._saliency.is_listening and self._trigger.has_started(self._seen):
@@ -203,23 +210,28 @@ class StructureCallback(keras.callbacks.Callback):
                 report = apply(self.model, plan, seed=seed, **phase.apply_options)
                 self._record(phase.kind, report, scores, time.perf_counter() - start)
                 self._say(self.history[-1].describe())
-            if not self.finished:
-                self._saliency.listen(self.model)
+            self._listen_if_due()
         finally:
             self._is_editing = False
             push_state(self.model)
 
     def _propose(self, groups, scores):
-        """The plan of the first phase that has something left to do, and the phase."""
-        plan = phase = None
-        while plan is None and not self.finished:
+        """The plan of the first phase that is due and has something left to do, and the phase."""
+        plan, phase, trigger = None, None, self._trigger
+        while plan is None and not self.finished and self._trigger is trigger:
             phase = self._phases[self._phase]
             width_cost = phase.budget.cost_of(self.model, groups)
             plan, done = phase.propose(groups, scores, width_cost, self._edits_in_phase)
             self._edits_in_phase += 1
             if done:
-                self._phase, self._edits_in_phase = self._phase + 1, 0
+                self._begin_next_phase()
         return plan, phase
+
+    def _begin_next_phase(self):
+        before = self._trigger
+        self._phase, self._edits_in_phase = self._phase + 1, 0
+        if self._trigger is not before:
+            self._seen = self._trigger.start()
 
     def _seed_of_edit(self):
         return None if self._seed is None else self._seed + len(self.history)

@@ -4,6 +4,7 @@ A trigger is made once and holds no state. What it has seen since the last edit 
 keeps, so that a backup can hold it and every training begins anew.
 """
 
+import copy
 import dataclasses
 
 import keras
@@ -192,3 +193,15 @@ def as_trigger(every):
             f"`every` must be a number of epochs, `cgap_keras.Steps` or `cgap_keras.Plateau`. Received: every={every!r}"
         )
     return Epochs(int(every))
+
+
+def as_triggers(every, phases):
+    """One trigger for all phases, in a tuple, or as many as there are phases."""
+    if not isinstance(every, (list, tuple)):
+        return (as_trigger(every),)
+    if len(every) != phases:
+        raise ValueError(
+            f"`every` must be one for all phases, or as many as there are phases, {phases}. Received: every={every!r}"
+        )
+    # Copies, so that each is known from the others.
+    return tuple(copy.copy(as_trigger(one)) for one in every)

@@ -5,7 +5,18 @@ import numpy as np
 import pytest
 from keras import callbacks
 
-from cgap_keras import Plateau, Pruning, PruningPolicy, Steps, StructureCallback, apply, cost
+from cgap_keras import (
+    BackupAndRestore,
+    CGaP,
+    GrowthPolicy,
+    Plateau,
+    Pruning,
+    PruningPolicy,
+    Steps,
+    StructureCallback,
+    apply,
+    cost,
+)
 from cgap_keras.callbacks.triggers import Epochs, as_trigger
 from tests.callbacks.quick import compiles_often
 from tests.callbacks.shuffling import BATCH, BATCHES, data, fit, network
@@ -174,6 +185,9 @@ def test_a_monitor_that_nobody_tells_is_refused_at_the_end_of_the_first_epoch():
         (lambda: Pruning(9, every=0), "`every`.*every=0"),
         (lambda: Pruning(9, every=1.5), "`every`.*every=1.5"),
         (lambda: Pruning(9, every="epoch"), "Steps` or `cgap_keras.Plateau.*every='epoch'"),
+        (lambda: Pruning(9, every=(1, 1)), r"as many as there are phases, 1. Received: every=\(1, 1\)"),
+        (lambda: CGaP(9, 5, every=(1, 0)), "`every`.*every=0"),
+        (lambda: CGaP(9, 5, every=(1, "epoch")), "Steps` or `cgap_keras.Plateau.*every='epoch'"),
         (lambda: Steps(0), "`batches`.*batches=0"),
         (lambda: Plateau(patience=0), "`patience`.*patience=0"),
         (lambda: Plateau(min_delta=-1), "`min_delta`.*min_delta=-1"),
@@ -202,6 +216,61 @@ def test_what_comes_before_the_wait_is_over_says_nothing():
     assert [edit.step for edit in edits.history] == [5, 7]
     # Nothing is gathered in the first three batches, nor when the network is done.
     assert [count > 0 for count in carried] == [False] * 3 + [True] * 4 + [False] * (2 * BATCHES - 7)
+
+
+def in_two_phases(every, capacity=90):
+    """A growth that comes to its end with the first edit, and two prunings."""
+    return StructureCallback([GrowthPolicy(capacity), PruningPolicy(40, 2, round_to=1)], every=every, seed=0)
+
+
+@compiles_often
+@pytest.mark.parametrize(
+    ("every", "steps"),
+    [
+        pytest.param(Steps(2, wait=1), [3, 5, 7], id="one for both"),
+        pytest.param((Steps(2, wait=1), Steps(3, wait=4)), [3, 10, 13], id="one each"),
+        pytest.param((Steps(3), Steps(3)), [3, 6, 9], id="two that are alike"),
+        pytest.param((Steps(2), 1), [2, 4, 8], id="batches, then epochs"),
+        pytest.param([2, Steps(3)], [8, 11, 14], id="epochs, then batches"),
+    ],
+)
+def test_each_phase_may_have_its_own_trigger_that_begins_with_it(every, steps):
+    edits = in_two_phases(every)
+    fit(network(), [edits], 4)
+    assert [edit.step for edit in edits.history] == steps and edits.finished
+    assert [edit.kind for edit in edits.history] == ["grow", "prune", "prune"]
+
+
+@compiles_often
+def test_a_phase_without_anything_to_do_lets_the_next_begin_when_it_was_due():
+    edits = in_two_phases((1, Steps(2)), capacity=60)
+    fit(network(), [edits], 3)
+    assert [(edit.kind, edit.step) for edit in edits.history] == [("prune", BATCHES + 2), ("prune", BATCHES + 4)]
+
+
+@compiles_often
+def test_nothing_is_gathered_while_a_phase_waits():
+    edits, carried = in_two_phases((Steps(2), Steps(2, wait=3))), []
+    told = {"on_train_batch_end": lambda batch, logs: carried.append(bool(edits.carried_variables))}
+    fit(network(), [edits, callbacks.LambdaCallback(**told)], 3)
+    assert [edit.step for edit in edits.history] == [2, 7, 9]
+    assert carried == [True] * 2 + [False] * 3 + [True] * 4 + [False] * 3
+
+
+@compiles_often
+def test_a_training_goes_on_in_the_wait_of_a_phase(tmp_path):
+    every, results = (Steps(2), Steps(2, wait=3)), []
+    for epochs in ((3,), (1, 3)):
+        backup = [] if epochs == (3,) else [BackupAndRestore(tmp_path, delete_checkpoint=False)]
+        for last in epochs:
+            model, edits = network(), in_two_phases(every)
+            fit(model, [edits, *backup], last)
+        results.append([edit.step for edit in edits.history])
+    assert results[0] == results[1] == [2, 7, 9]
+
+
+def test_batches_are_counted_if_any_phase_counts_them():
+    assert in_two_phases((1, Plateau())).async_safe and not in_two_phases((1, Steps(1))).async_safe
 
 
 @compiles_often

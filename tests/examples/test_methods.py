@@ -16,6 +16,7 @@ SETTINGS = {
     **{"model": "digits_cnn", "seed": 0, "currency": "macs", "capacity": 0.4, "target": 0.2, "seed_width": 0.25},
     **{"growth_rate": 0.5, "prune_steps": 5, "fine_tune": 0.5, "every": None, "criterion": "taylor", "structure": None},
     **{"dense_share": 0.3, "normalize": None, "scope": None, "round_to": None, "new_units": None, "noise": None},
+    **{"growth_share": None},
 }
 
 
@@ -142,3 +143,16 @@ def test_what_is_asked_of_new_units_reaches_growth():
 
     assert new_units(new_units="zero", noise=2.0) == ("zero", 2.0)
     assert new_units() == ("split", 0.5)
+
+
+def test_growth_may_have_a_share_of_the_steps_and_pruning_begins_after_another():
+    # 600 steps before fine-tuning: two growths in 60, then none until 240, then two prunings.
+    _, editor = begin(
+        "cgap", fine_tune=0.4, growth_share=0.1, dense_share=0.4, growth_rate=1.0, capacity=1.0, prune_steps=2
+    )
+    growth, pruning = editor.settings["every"]
+    assert growth == ["Steps", {"batches": 30, "wait": 0}]
+    assert pruning == ["Steps", {"batches": 180, "wait": 180}]
+    # Pruning that would begin before growth has ended begins then.
+    _, editor = begin("cgap", fine_tune=0.4, growth_share=0.5, dense_share=0.1, prune_steps=2)
+    assert editor.settings["every"][1] == ["Steps", {"batches": 150, "wait": 0}]
