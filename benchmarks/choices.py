@@ -89,12 +89,12 @@ _SEEDS = flags.DEFINE_integer("seeds", 4, "How many seeds.", 1)
 
 def main(argv):
     del argv
-    result = {
+    stored = json.loads(RESULT.read_text()) if RESULT.exists() else {"runs": []}
+    result = stored | {
         "command": COMMAND,
         "environment": {"python": platform.python_version(), "backend": keras.backend.backend()}
         | {name: importlib.metadata.version(name) for name in ("keras", keras.backend.backend())},
         "tasks": {name: dataclasses.asdict(task) for name, task in TASKS.items()},
-        "runs": json.loads(RESULT.read_text())["runs"] if RESULT.exists() else [],
     }
     done = {tuple(run[key] for key in KEYS) for run in result["runs"]}
     for key in wanted(_TASKS.value, _OPTIONS.value, range(_SEEDS.value)):
@@ -102,7 +102,7 @@ def main(argv):
             done.add(key)
             result["runs"].append(dict(zip(KEYS, key, strict=True)) | train(*key))
             write_atomically(RESULT, json.dumps(result, indent=1) + "\n")
-    write_atomically(PAGE, page(result["runs"]))
+    write_atomically(PAGE, page(result))
 
 
 def wanted(tasks, options, seeds):
@@ -161,12 +161,13 @@ def editor(task, dense, option, value, seed):
     return cgap_keras.StructureCallback(phases, **own)
 
 
-def page(runs):
+def page(result):
     """The tables as a document."""
+    runs, remark = result["runs"], f" These runs were {result['remark']}." if "remark" in result else ""
     # A single seed says nothing.
     tried = {run["option"] for run in runs if run["seed"] > 0}
     tables = [f"## `{option}`\n\n{table(option, runs)}" for option in OPTIONS if option in tried]
-    return PAGE_TEXT.format(command=COMMAND, tables="\n\n".join(tables))
+    return PAGE_TEXT.format(command=COMMAND, remark=remark, tables="\n\n".join(tables))
 
 
 def table(option, runs):
@@ -203,7 +204,7 @@ PAGE_TEXT = """# What the defaults rest on
 
 One option of CGaP varied at a time, everything else at its default, to the same budgets; accuracies on images held out
 of the training data, means over seeds. Behind each the difference to the defaults, seed by seed, with its standard
-error: what is smaller than twice that says nothing. Tasks, seeds, widths and single runs are in
+error: what is smaller than twice that says nothing.{remark} Tasks, seeds, widths and single runs are in
 `benchmarks/results/choices.json`; made by
 
     {command}
