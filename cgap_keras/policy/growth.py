@@ -20,10 +20,9 @@ class GrowthPolicy(Ranking):
         rate: The share of each group's units, those of highest saliency, that get a sibling at one edit, in (0, 1].
             When capacity runs short, the ranking decides which of them go first.
         new_units: How new units are made, see `cgap_keras.apply`.
-        noise: The noise on their incoming weights, relative to their parent's standard deviation. Without any, siblings
-            stay equal for ever. `benchmarks/new_unit_noise.py` gives 97.3, 97.2, 97.8, 97.8 % for 0, 0.1, 0.5, 1.0 on
-            validation images of the digits (means of four seeds, which differ by as much): of the two that are ahead,
-            the default is the one that leaves a sibling closer to its parent.
+        noise: What tells them from their parents, see there. Without any, siblings stay equal for ever. With 0.5, the
+            default, the shares of two siblings of a split are uncorrelated and have together the norm of their
+            parent's weights; `benchmarks/new_units.py` has what other values do to a ResNet-20.
         scope: See `Ranking`, as for the next two.
         normalize: What saliencies are divided by.
         per_cost: Whether what a unit costs counts too.
