@@ -68,7 +68,7 @@ class EditedAxis:
         if not self.balanced:
             return noisy[:, None]
         noisy = noisy[np.argsort(self.positions[noisy], kind="stable")]
-        return np.split(noisy, np.flatnonzero(np.diff(self.positions[noisy])) + 1) if len(noisy) else ()
+        return np.split(noisy, np.flatnonzero(np.diff(self.positions[noisy])) + 1)
 
 
 def edited_axes(groups, plan, new_units="split"):
