@@ -25,6 +25,9 @@ TORCH_EXTRAS := torch,test
 CORE_TESTS := tests/structure tests/surgery tests/saliency tests/policy tests/callbacks tests/distribution tests/zoo \
 	tests/test_cost.py tests/test_statistics.py
 
+# What holds on PyTorch alone.
+TORCH_TESTS := tests/examples/test_fused_kernels.py
+
 # What runs beside the rest on TensorFlow.
 BESIDE_TESTS := tests/report tests/examples/test_train.py tests/tflite_export/fpga \
 	$(filter-out %/test_tfmot.py,$(wildcard tests/tflite_export/test_*.py))
@@ -49,7 +52,7 @@ test: .venv/test.stamp
 	wait $$beside || status=$$?; cat .venv/beside.log; exit $$status
 
 test-torch: .venv-torch/test.stamp
-	KERAS_BACKEND=torch .venv-torch/bin/python -m pytest -q $(CORE_TESTS)
+	KERAS_BACKEND=torch .venv-torch/bin/python -m pytest -q $(CORE_TESTS) $(TORCH_TESTS)
 
 clean:
 	rm -rf .venv .venv-torch runs build *.egg-info .pytest_cache .ruff_cache .hypothesis

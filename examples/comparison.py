@@ -6,7 +6,8 @@ import statistics
 # What has to be equal for figures to stand in one table.
 _SHARED = ("dataset", "model", "split", "epochs", "images")
 # The settings that a method takes notice of, beside the seed: runs that differ in one are not averaged.
-_TRAINING = ("limit", "batch_size", "optimizer", "learning_rate", "weight_decay", "augmentation")
+_PRECISION = ("dtype_policy", "fused")
+_TRAINING = ("limit", "batch_size", "optimizer", "learning_rate", "weight_decay", "augmentation", *_PRECISION)
 _RANKING = ("criterion", "normalize", "scope", "round_to")
 _EDITING = (*_RANKING, "target", "currency", "prune_steps", "fine_tune", "every")
 # Older rows do not have these, and were made with the defaults, which `None` stands for.
@@ -22,7 +23,7 @@ _MACHINE = ("backend", "machine", "cores")
 _COSTS = ("params", "macs", "training_macs", "seconds", "file_bytes", "latency_ms")
 NEEDED = (
     *_SHARED,
-    *(name for name in _USED["cgap"] if name not in _OPTIONAL),
+    *(name for name in _USED["cgap"] if name not in (*_OPTIONAL, *_PRECISION)),
     "origin",
     "method",
     "seed",

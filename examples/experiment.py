@@ -6,6 +6,7 @@ import time
 from importlib.util import find_spec
 
 import datasets
+import fused_kernels
 import keras
 import numpy as np
 from augmentation import AUGMENTATIONS
@@ -59,6 +60,10 @@ def prepare(settings, data_dir):
     Returns:
         A `Run`.
     """
+    if settings["fused"]:
+        fused_kernels.install()
+    if settings["dtype_policy"] is not None:
+        keras.config.set_dtype_policy(settings["dtype_policy"])
     data = datasets.read(settings["dataset"], data_dir, settings["limit"])
     train, held_out = split(data, settings["test"])
     keras.utils.set_random_seed(settings["seed"])

@@ -70,6 +70,13 @@ flags.DEFINE_enum(
     "cifar: random crops of the image with a border of 4, and random flips. shift: small shifts and turns. Default: by "
     "the data set.",
 )
+flags.DEFINE_enum(
+    "dtype_policy",
+    None,
+    ["float32", "mixed_bfloat16"],
+    "Precision of the network's activations and products. Default: Keras's, float32.",
+)
+flags.DEFINE_bool("fused", None, "Train with PyTorch's own kernels in place of Keras's, see fused_kernels.py.")
 flags.DEFINE_enum("currency", "macs", ["macs", "params"], "What --capacity and --target are shares of.")
 flags.DEFINE_float("capacity", None, "Where growth ends, as a share of the dense network's cost.", 0.0, 1.0)
 flags.DEFINE_float("target", None, "Where pruning ends, as a share of the dense network's cost.", 0.0, 1.0)
@@ -117,7 +124,7 @@ _SETTINGS = (
     *("method", "model", "dataset", "seed", "test", "limit", "epochs", "batch_size", "optimizer", "learning_rate"),
     *("weight_decay", "augmentation", "currency", "capacity", "target", "seed_width", "growth_rate", "growth_share"),
     *("new_units", "noise", "prune_steps", "fine_tune", "dense_share", "every", "criterion", "normalize", "scope"),
-    *("round_to", "structure"),
+    *("round_to", "structure", "dtype_policy", "fused"),
 )
 
 
