@@ -2,8 +2,8 @@
 
 Keras 3.15 makes a batch normalisation on PyTorch of elementwise operations, each of which reads and writes all
 activations once, in float32 whatever the precision around it; and it copies what a convolution reads into another
-layout and back. On a processor that is more than half of a training step of a ResNet-20. `install` replaces both for the
-process. It reaches into parts of Keras that are not public; tests/examples/test_fused_kernels.py compares values,
+layout and back. On a processor that is more than half of a training step of a ResNet-20. `install` replaces both for
+the process. It reaches into parts of Keras that are not public; tests/examples/test_fused_kernels.py compares values,
 gradients and moving statistics with Keras's own.
 """
 

@@ -35,7 +35,8 @@ def step(network, dtype):
     rng = np.random.default_rng(0)
     images, labels = rng.normal(size=(16, 9, 9, 3)).astype("float32"), rng.normal(size=(16, 2)).astype("float32")
     losses = [float(model.train_on_batch(images, labels)) for _ in range(3)]
-    return [np.array(losses), model.predict(images, verbose=0), *(keras.ops.convert_to_numpy(x) for x in model.variables)]
+    outputs = model.predict(images, verbose=0)
+    return [np.array(losses), outputs, *(keras.ops.convert_to_numpy(x) for x in model.variables)]
 
 
 for dtype, tolerance in (("float32", 1e-4), ("mixed_bfloat16", 0.05)):
