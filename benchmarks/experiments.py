@@ -45,7 +45,16 @@ _GRADUAL = (*_WIDE, "--fine_tune=0.2", "--prune_steps=10")
 _GROWTH = ("--capacity=0.36", "--seed_width=0.3", "--round_to=1", "--scope=local")
 _LENET_SEED = ("--capacity=0.1", "--seed_width=0.1")
 _LENET_CGAP = (*_LENET_SEED, *_LENET_EDITS, "--capacity=0.4")
+_LENET_FULL = ("--seed_width=0.25", "--capacity=1", "--growth_share=0.1", "--dense_share=0.4", "--fine_tune=0.5")
+_LENET_FULL = (*_LENET_FULL, "--prune_steps=10")
 _COMPARISON = {"dense": (), "narrow": (), "prune": (), "cgap": (), "retrain": ()}
+
+
+def _by_hand(name):
+    """The flag for a structure of ResNet-20 that no method has made."""
+    return f"--structure=benchmarks/structures/resnet20_{name}.json"
+
+
 EXPERIMENTS = {
     "mnist_cnn": (_MNIST_CNN, {"cgap": (), "retrain": (), "narrow": ()}),
     "mnist_lenet5": (_MNIST_LENET, _COMPARISON | {"cgap": _LENET_CGAP, "prune": _LENET_EDITS}),
@@ -67,6 +76,10 @@ EXPERIMENTS = {
             "cgap-long-rate": (*_LENET_SEED, *_LENET_EDITS, "--epochs=30", "--learning_rate=0.1"),
             "cgap-long-batch": (*_LENET_SEED, *_LENET_EDITS, "--epochs=30", "--batch_size=32"),
             "cgap-long-capacity": (*_LENET_CGAP, "--epochs=30"),
+            # From the whole of LeNet-5, early grown and slowly pruned.
+            "cgap-long-full": (*_LENET_CGAP, *_LENET_FULL, "--epochs=30"),
+            "prune-long": (*_LENET_EDITS, "--epochs=30", "--fine_tune=0.5", "--prune_steps=10"),
+            "cgap-longer": (*_LENET_CGAP, "--epochs=60"),
             "cgap-long-shift": (*_LENET_SEED, *_LENET_EDITS, "--epochs=30", "--augmentation=shift"),
             "dense-long-shift": ("--epochs=30", "--augmentation=shift"),
         },
@@ -78,6 +91,19 @@ EXPERIMENTS = {
     ),
     # Too short for accuracies to mean anything. To be run on an idle machine, the two methods on a core each.
     "cifar10_resnet20_seconds": ((*_CIFAR_RESNET, "--epochs=3"), {"dense": (), "cgap": ()}),
+    # At about the 0.9 M parameters of the pruned VGG-16 that others publish.
+    "cifar10_vgg16": (
+        (*_CIFAR, "--model=vgg16", "--currency=params", "--target=0.06", "--epochs=4", "--fine_tune=0.35", *_QUICK),
+        _COMPARISON | {"cgap": ("--capacity=0.25", "--growth_share=0.1", "--dense_share=0.4")},
+    ),
+    # Which structures of equal cost are good at all, whoever finds them.
+    "cifar10_resnet20_structures": (
+        (*_CIFAR_RESNET, "--epochs=8", *_QUICK),
+        {
+            "narrow": (),
+            **{f"retrain-{name}": (_by_hand(name),) for name in ("wide_stream", "narrow_stream", "late", "early")},
+        },
+    ),
     "cifar10_resnet20_choices": (
         (*_CIFAR_RESNET, "--epochs=8", "--fine_tune=0.5"),
         {
@@ -133,7 +159,7 @@ def run(method, seed, arguments):
     out = folder / f"{method}-{ending}"
     # A flag that is given twice counts as it is given last.
     command = [f"--method={method.partition('-')[0]}", f"--seed={seed}", f"--out={out}", *arguments]
-    if method == "retrain":
+    if method.startswith("retrain") and not any(x.startswith("--structure") for x in arguments):
         command.append(f"--structure={folder / f'cgap-{ending}' / 'row.json'}")
     subprocess.run([sys.executable, SCRIPT, *command], check=True, cwd=ROOT)
     return ROOT / out / "row.json"
