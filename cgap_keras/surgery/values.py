@@ -4,8 +4,8 @@ import functools
 
 import numpy as np
 
+from cgap_keras.surgery.arrays import to_array, to_tensor
 from cgap_keras.surgery.gather import edit_slot, edit_weights, edits_of_slot
-from cgap_keras.surgery.live import to_array, to_tensor
 
 
 def new_values(variables, slots, edits, noise, entropy):
