@@ -211,6 +211,11 @@ def _bind(operation, args, kwargs):
     return inspect.signature(operation.call).bind(*args, **kwargs).arguments
 
 
+def shape_of(variable):
+    """The shape of a `keras.Variable`, a tuple. Asked itself, it makes an object of TensorFlow's for it each time."""
+    return variable._shape
+
+
 def edges_among(arguments):
     """The edges in some nested arguments, in order."""
     return [leaf for leaf in tree.flatten(arguments) if isinstance(leaf, Edge)]

@@ -39,7 +39,7 @@ def new_variable(old, value):
     if not _is_plain(old):
         return None
     new, name = ResourceVariable.__new__(ResourceVariable), old.name.removesuffix(":0")
-    handle, number = _new_handle(old, value, name), f"{name}_{ops.uid()}"
+    handle, number = _new_handle(old, value), f"{name}_{ops.uid()}"
     handle._parent_trackable, handle._name, handle._unique_id = weakref.ref(new), old.name, number
     BaseResourceVariable.__init__(
         new,
@@ -64,14 +64,14 @@ def _is_plain(variable):
     return is_alone and not variable._in_graph_mode and context.executing_eagerly()
 
 
-def _new_handle(old, value, name):
+def _new_handle(old, value):
     """The handle of a resource that holds the value, beside that of an old variable; the resource goes with it."""
+    shape, dtype = value.shape, old.dtype
     with ops.device(old.device):
-        handle = operations.var_handle_op(
-            dtype=old.dtype, shape=value.shape, shared_name=context.anonymous_name(), debug_name=name, name=name
-        )
+        # Without the name, which is for messages alone: TensorFlow would make a kernel for each, and keep it.
+        handle = operations.var_handle_op(dtype=dtype, shape=shape, shared_name=context.anonymous_name())
         operations.assign_variable_op(handle, value)
-    handle._handle_data = _handle_data(value.shape, old.dtype)
+    handle._handle_data = _handle_data(shape, dtype)
     return handle
 
 

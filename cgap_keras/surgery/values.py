@@ -1,9 +1,11 @@
 """The new values of an edit: weights, statistics and optimizer slots, gathered before anything moves."""
 
 import functools
+import math
 
 import numpy as np
 
+from cgap_keras.structure.graph import shape_of
 from cgap_keras.surgery.arrays import to_array, to_tensor
 from cgap_keras.surgery.gather import edit_slot, edit_weights, edits_of_slot
 
@@ -26,7 +28,7 @@ def new_values(variables, slots, edits, noise, entropy):
     # A generator for each variable, so that neither the order matters nor who asks twice.
     draws = {path: functools.partial(_generator, noise, entropy, i) for i, path in enumerate(edits)}
     # The largest first: memory that it takes for a moment serves the others then.
-    for path in sorted(edits, key=lambda path: -np.prod(variables[path].shape)):
+    for path in sorted(edits, key=lambda path: -math.prod(shape_of(variables[path]))):
         variable = variables[path]
         values.append((variable, to_tensor(edit_weights(to_array(variable), edits[path], noise, draws[path]()))))
     for slot in slots:
