@@ -23,12 +23,21 @@ def draft_class(kind):
     """
     if not has_draft_class(kind):
         return kind
-    return type(kind.__name__, (kind,), {"__init__": _constructor(kind), "__setattr__": _setter(kind)})
+    own = {"__init__": _constructor(kind), "__setattr__": _setter(kind), "__module__": kind.__module__}
+    return type(kind.__name__, (kind,), own)
 
 
 def has_draft_class(kind):
     """Whether a class is a layer class of Keras's own."""
-    return issubclass(kind, keras.Layer) and kind.__module__.startswith("keras.src.")
+    return issubclass(kind, keras.Layer) and (kind.__module__ or "").startswith("keras.src.")
+
+
+@functools.cache
+def follows_shape(kind):
+    """Whether `build` and `compute_output_shape` say what a layer of Keras's own makes of one tensor."""
+    same = all(getattr(kind, name) is getattr(keras.Layer, name) for name in ("__call__", "compute_output_spec"))
+    has_own = kind.compute_output_shape is not keras.Layer.compute_output_shape
+    return same and has_own and has_draft_class(kind) and len(inspect.signature(kind.build).parameters) == 2
 
 
 def _constructor(kind):

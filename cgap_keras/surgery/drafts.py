@@ -8,7 +8,7 @@ import dataclasses
 import keras
 from keras import tree
 
-from cgap_keras.surgery.draft_class import draft_class, has_draft_class
+from cgap_keras.surgery.draft_class import draft_class, follows_shape, has_draft_class
 from cgap_keras.surgery.likeness import describe, differences, fingerprint
 from cgap_keras.surgery.remaking import remake
 
@@ -66,7 +66,7 @@ class Drafts:
             self._of_layer[id(layer)] = alike.layer
             return Made(alike.layer, alike.outputs, [(layer, attributes) for _, attributes in alike.attributes])
         draft = self._of_layer[id(layer)] = self._remade(layer, sizes, None if alone else origin[0])
-        outputs = [stand_in(x) for x in tree.flatten(draft(*args, **kwargs))]
+        outputs = [stand_in(x) for x in _outputs(draft, args, kwargs)]
         made = Made(draft, outputs, differences(layer, draft))
         if not alone:
             self._of_origin[origin] = made
@@ -82,6 +82,20 @@ class Drafts:
         # Some count as built from the start, and are never told a shape.
         draft.built = draft.built and draft._build_shapes_dict is None
         return draft
+
+
+def _outputs(draft, args, kwargs):
+    """Builds and calls a draft; returns a flat list of symbolic tensors.
+
+    Of a call on one tensor only `build` and the shape function are run, where a layer of Keras's own has one: what the
+    call does besides, it does to values.
+    """
+    tensor = args[0] if len(args) == 1 and not kwargs else None
+    if not isinstance(tensor, keras.KerasTensor) or tensor.dtype != draft.input_dtype or not follows_shape(type(draft)):
+        return tree.flatten(draft(*args, **kwargs))
+    if not draft.built:
+        draft.build(tensor.shape)
+    return tree.flatten(draft.compute_output_spec(tensor))
 
 
 def _is_built_on_any_shape(layer):
