@@ -1,12 +1,12 @@
 """Reading and making TensorFlow's variables at the cost of their operations. Imported on the TensorFlow backend alone.
 
-A `tf.Variable` is three operations: a handle is made, a value assigned to it, and read. Its constructor takes six times
-as long as the first two, which for a network of hundreds of small weights was half of an edit: it asks variable
-creators, strategies, scopes and devices for what, here, the variable before the edit answers. So a variable of another
-shape is made beside it from the same two operations and its options, as TensorFlow itself does where it loads a saved
-model. The names used for it are TensorFlow's own, not public; `tests/surgery/test_tensorflow_variables.py` compares what
-comes out with what the constructor makes. Where a variable is of another class (a strategy's, one on several devices)
-or a graph is being built, there is no short way, and the constructor is asked.
+A `tf.Variable` is a handle and a value that is assigned to it. Its constructor takes six times as long as these two
+operations, which for a network of hundreds of small weights was half of an edit: it asks variable creators, strategies,
+scopes and devices for what, here, the variable before the edit tells. So a variable of another shape is made beside
+that one, of the same two operations and its options, as TensorFlow itself does where it loads a saved model. The names
+used for it are TensorFlow's own, not public; `tests/surgery/test_tensorflow_variables.py` compares what comes out with
+what the constructor makes. Where a variable is of another class (a strategy's, one on several devices) or a graph is
+being built, there is no short way, and the constructor is asked.
 """
 
 import functools
