@@ -32,7 +32,7 @@ class Drafts:
     """The drafts of an edit by the layers that they are of.
 
     A draft serves all layers that are alike but for their names: one that derived an attribute from its name has a
-    draft of its own, and so does one that is called several times. A draft without weights is built and called on the
+    draft of its own, and so does one that is called several times. A draft that has nothing to build is called on the
     shapes of one such layer after the other.
     """
 
@@ -73,14 +73,13 @@ class Drafts:
         return made
 
     def _remade(self, layer, sizes, kind):
-        """A draft to be built; `kind` is the fingerprint of a layer that can share one."""
-        if kind is None or sizes or not _is_built_on_any_shape(layer):
-            return remake(layer, sizes, draft_class(type(layer)))
-        if kind not in self._of_kind:
-            self._of_kind[kind] = remake(layer, sizes, draft_class(type(layer)))
-        draft = self._of_kind[kind]
-        # Some count as built from the start, and are never told a shape.
-        draft.built = draft.built and draft._build_shapes_dict is None
+        """A draft to be built and called; `kind` is the fingerprint of a layer that can share one."""
+        if kind in self._of_kind and not sizes:
+            return self._of_kind[kind]
+        draft = remake(layer, sizes, draft_class(type(layer)))
+        # What counts as built from the start is never told a shape, so it can be called on any.
+        if kind and not sizes and has_draft_class(type(layer)) and draft.built and not draft.variables:
+            self._of_kind[kind] = draft
         return draft
 
 
@@ -96,11 +95,6 @@ def _outputs(draft, args, kwargs):
     if not draft.built:
         draft.build(tensor.shape)
     return tree.flatten(draft.compute_output_spec(tensor))
-
-
-def _is_built_on_any_shape(layer):
-    """Whether a layer is one of Keras's own that has nothing to build, so that it can be built twice."""
-    return has_draft_class(type(layer)) and type(layer).build is keras.Layer.build and not layer.variables
 
 
 def stand_in(tensor, shape=None):
