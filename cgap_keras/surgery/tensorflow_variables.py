@@ -66,12 +66,14 @@ def _is_plain(variable):
 
 def _new_handle(old, value):
     """The handle of a resource that holds the value, beside that of an old variable; the resource goes with it."""
-    shape, dtype = value.shape, old.dtype
-    with ops.device(old.device):
-        # Without the name, which is for messages alone: TensorFlow would make a kernel for each, and keep it.
-        handle = operations.var_handle_op(dtype=dtype, shape=shape, shared_name=context.anonymous_name())
-        operations.assign_variable_op(handle, value)
-    handle._handle_data = _handle_data(shape, dtype)
+    # Without the name, which is for messages alone: TensorFlow would make a kernel for each, and keep it.
+    make = functools.partial(operations.var_handle_op, old.dtype, value.shape, shared_name=context.anonymous_name())
+    handle = make()
+    if handle.device != old.device:
+        with ops.device(old.device):
+            handle = make()
+    operations.assign_variable_op(handle, value)
+    handle._handle_data = _handle_data(value.shape, old.dtype)
     return handle
 
 
