@@ -35,9 +35,12 @@ def has_draft_class(kind):
 @functools.cache
 def follows_shape(kind):
     """Whether `build` and `compute_output_shape` say what a layer of Keras's own makes of one tensor."""
-    same = all(getattr(kind, name) is getattr(keras.Layer, name) for name in ("__call__", "compute_output_spec"))
-    has_own = kind.compute_output_shape is not keras.Layer.compute_output_shape
-    return same and has_own and has_draft_class(kind) and len(inspect.signature(kind.build).parameters) == 2
+    if not has_draft_class(kind) or kind.compute_output_shape is keras.Layer.compute_output_shape:
+        return False
+    is_called_as_any = all(
+        getattr(kind, name) is getattr(keras.Layer, name) for name in ("__call__", "compute_output_spec")
+    )
+    return is_called_as_any and len(inspect.signature(kind.build).parameters) == 2
 
 
 def _constructor(kind):
