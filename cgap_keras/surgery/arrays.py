@@ -37,7 +37,7 @@ def to_tensor(value):
         import torch
 
         return torch.from_numpy(value)
-    if backend == "tensorflow" and value.flags.c_contiguous and _address(value) % _ALIGNMENT == 0:
+    if backend == "tensorflow" and value.flags.carray and _address(value) % _ALIGNMENT == 0:
         return _shared_with_tensorflow(value)
     return keras.ops.convert_to_tensor(value)
 
