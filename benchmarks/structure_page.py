@@ -53,10 +53,9 @@ layers:
 
 {floors}
 
-`tf.Variable`'s own constructor would take six times what the two operations in it take;
-`surgery/tensorflow_variables.py`
-makes variables without it. New values are gathered by several threads where they are large, into memory that
-TensorFlow and PyTorch take over as it is.
+`tf.Variable`'s own constructor would take six times what the two operations in it take, so variables are made without
+it (`surgery/tensorflow_variables.py`). Large values are gathered by several threads, into memory that TensorFlow and
+PyTorch take over as it is.
 
 ## Depth
 
