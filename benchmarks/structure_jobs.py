@@ -57,18 +57,20 @@ def time_torch_pruning(network, repeats):
 
 
 def time_floor(network, repeats):
-    """Seconds that a halving takes at least where each layer is made by its own constructor.
+    """Seconds that a halving takes at least on TensorFlow, where each layer is made by its own constructor.
 
-    The variables that it replaces are read, TensorFlow's for the new shapes are made, and one layer is constructed for
-    all that are alike. Finding the groups, choosing the weights, building and calling the layers are left out.
+    The variables that it replaces are read, for each a handle is made and a value assigned to it, and one layer is
+    constructed for all that are alike, of the class that drafts have. Finding the groups, choosing the weights, the
+    objects around the handles, building and calling the layers are left out.
     """
-    import tensorflow as tf
+    from tensorflow.python.eager import context
+    from tensorflow.python.ops import gen_resource_variable_ops as operations
 
     import cgap_keras
     from cgap_keras.structure.graph import trace
     from cgap_keras.structure.groups import groups_of
-    from cgap_keras.surgery import live
     from cgap_keras.surgery.apply import _new_sizes
+    from cgap_keras.surgery.arrays import to_array, to_tensor
     from cgap_keras.surgery.remaking import building_without_values, live_config
     from cgap_keras.surgery.symbolic import draft_model
 
@@ -79,12 +81,14 @@ def time_floor(network, repeats):
     configs = [(type(draft), live_config(draft)) for draft in drafts.values()]
     smaller = cgap_keras.rebuild(model, plan)
     pairs = [(a, b) for a, b in zip(model.variables, smaller.variables, strict=True) if a.shape != b.shape]
-    values = [live.to_tensor(live.to_array(new)) for _, new in pairs]
+    values, name = [to_tensor(to_array(new)) for _, new in pairs], context.anonymous_name()
+    old = [(variable.value.handle, variable.value.dtype) for variable, _ in pairs]
     for _ in range(repeats):
         watch = Stopwatch()
-        for (old, _), value in zip(pairs, values, strict=True):
-            live.to_array(old)
-            tf.Variable(value, trainable=old.trainable)
+        for (handle, dtype), value in zip(old, values, strict=True):
+            operations.read_variable_op(handle, dtype)
+            new = operations.var_handle_op(dtype, value.shape, shared_name=name)
+            operations.assign_variable_op(new, value)
         read = watch.read()
         with building_without_values():
             for kind, config in configs:

@@ -46,13 +46,16 @@ Torch-Pruning's time over ours, from the same figures; above 1 this library is t
 
 **Torch-Pruning is faster in {behind} of these {all} comparisons**, up to {worst:.1f} times. Its time a layer grows
 with the depth (below), ours does not. On TensorFlow much of an edit is not the library's: each weight of another
-shape takes a new `tf.Variable`, and each layer of another shape one of its class made anew, whose own constructor and
-`build` work out what follows from the width. The least that this takes, in seconds, without the groups, the gathering
-of weights and the building and calling of layers:
+shape is read, gets a new resource and is assigned to it, and each layer of another shape takes one of its class made
+anew, whose own constructor and `build` work out what follows from the width. The least that this takes, in seconds,
+without the groups, the gathering of weights, the `tf.Variable` around each resource and the building and calling of
+layers:
 
 {floors}
 
-For ResNet-110 that alone is what all of Torch-Pruning's edit takes.
+`tf.Variable`'s own constructor would take six times what the two operations in it take, so variables are made without
+it (`surgery/tensorflow_variables.py`). Large values are gathered by several threads, into memory that TensorFlow and
+PyTorch take over as it is.
 
 ## Depth
 
@@ -79,9 +82,9 @@ weights (for growth, of the grown model). The model itself is in it, and for `re
 
 {memory}
 
-No initializer runs, an edited weight is never copied first, and new values wait as tensors. What is left is the old
-weights, the new ones and the arrays of the weight that is being gathered, a large one in blocks. VGG-19 keeps 72 % of
-its weights in one matrix.
+No initializer runs, an edited weight is never copied first, nor a new value once it is gathered: variables share its
+memory. What is left is the old weights, the new ones and, of the weights that are being gathered, what the first of
+two axes leaves, of a large weight a block at a time. VGG-19 keeps 72 % of its weights in one matrix.
 
 ## In training
 

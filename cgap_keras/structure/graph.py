@@ -12,6 +12,7 @@ from collections.abc import Hashable
 
 import keras
 from keras import tree
+from keras.src.models.functional import Functional
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,8 +127,6 @@ def as_functional(model):
 
 def is_functional(model):
     """Whether `model` is a functional model: one that runs the graph it was made from."""
-    from keras.src.models.functional import Functional
-
     return isinstance(model, Functional) and type(model).call is Functional.call
 
 
@@ -185,12 +184,12 @@ def _enter(functional, inputs, prefix, scope, calls):
     """Appends the calls of one (possibly nested) graph and returns the edges of its outputs."""
     edges = {id(tensor): edge for tensor, edge in zip(functional.inputs, inputs, strict=True)}
     for position, node in enumerate(ordered_nodes(functional)):
-        if any(id(tensor) not in edges for tensor in node.input_tensors):
+        node_inputs = tuple(edges.get(id(tensor)) for tensor in node.input_tensors)
+        if any(edge is None for edge in node_inputs):
             continue
         operation, key = node.operation, (*scope, position)
         path = f"{prefix}{operation.name}"
         args, kwargs = fill_in(node, edges)
-        node_inputs = tuple(edges[id(tensor)] for tensor in node.input_tensors)
         if is_nested_model(operation):
             outputs = _enter(as_functional(operation), node_inputs, f"{path}/", key, calls)
         else:
@@ -209,6 +208,11 @@ def _in_order(operation, args, kwargs, inputs):
 
 def _bind(operation, args, kwargs):
     return inspect.signature(operation.call).bind(*args, **kwargs).arguments
+
+
+def shape_of(variable):
+    """The shape of a `keras.Variable`, a tuple. Asked itself, it makes an object of TensorFlow's for it each time."""
+    return variable._shape
 
 
 def edges_among(arguments):

@@ -7,7 +7,7 @@ import numpy as np
 
 from cgap_keras.structure import rules  # noqa: F401  (fills the table of rules)
 from cgap_keras.structure.collection import without_collection
-from cgap_keras.structure.graph import trace
+from cgap_keras.structure.graph import shape_of, trace
 from cgap_keras.structure.labelling import label_tensors
 from cgap_keras.structure.layout import FIXED, Run, parse_runs, resize_runs
 from cgap_keras.structure.registry import known_rules
@@ -147,7 +147,7 @@ def _signature(graph):
             call.path,
             id(call.operation),
             [edge.shape for edge in call.outputs],
-            [(id(variable), variable.name, variable.shape, variable.dtype) for variable in call.weights],
+            [(id(variable), variable.name, shape_of(variable), variable.dtype) for variable in call.weights],
         )
         for call in graph.calls
     ]

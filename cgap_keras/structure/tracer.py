@@ -12,6 +12,7 @@ import dataclasses
 
 import numpy as np
 
+from cgap_keras.structure.graph import shape_of
 from cgap_keras.structure.layout import FIXED
 from cgap_keras.structure.units import Units
 
@@ -64,7 +65,7 @@ class Tracer:
         A shared layer makes the same units at each of its calls.
         """
         known = self.known(variable, axis)
-        return self.units.new(variable.shape[axis]) if known is None else known
+        return self.units.new(shape_of(variable)[axis]) if known is None else known
 
     def known(self, variable, axis):
         """The labels along an axis of a variable, or `None` if no rule has spoken of it."""
@@ -180,4 +181,4 @@ def _entries(template):
 
 
 def _axis_id(variable, axis):
-    return id(variable), axis % len(variable.shape)
+    return id(variable), axis % variable.ndim

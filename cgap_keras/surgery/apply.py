@@ -6,7 +6,7 @@ import numpy as np
 
 from cgap_keras.distribution import agree, check_distribution, placement
 from cgap_keras.structure.collection import without_collection
-from cgap_keras.structure.graph import trace
+from cgap_keras.structure.graph import shape_of, trace
 from cgap_keras.structure.groups import groups_in, variables_of
 from cgap_keras.surgery import live
 from cgap_keras.surgery.followers import tell_followers
@@ -138,12 +138,12 @@ def _check_shapes(draft, edits, variables):
     paths = {id(variable): path for path, variable in variables.items()}
     for layer, new in draft.layers:
         for variable, drafted in zip(getattr(layer, "weights", ()), getattr(new, "weights", ()), strict=True):
-            expected = edited_shape(variable.shape, edits.get(paths[id(variable)], ()))
-            if expected != tuple(drafted.shape):
+            expected, built = edited_shape(shape_of(variable), edits.get(paths[id(variable)], ())), shape_of(drafted)
+            if expected != built:
                 raise ValueError(
                     f"The rule of {type(layer).__name__} is wrong: it gives `{paths[id(variable)]}` the shape "
                     f"{expected}, the "
-                    f"layer builds {tuple(drafted.shape)}."
+                    f"layer builds {built}."
                 )
 
 

@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from cgap_keras.structure.layout import gather_positions, resize_runs, spread_over_axis
+from cgap_keras.surgery.arrays import empty
 from cgap_keras.surgery.plan import InversePlan, copies_of_unit, is_new_unit
 
 NEW_UNITS = ("split", "zero", "cgap")
@@ -39,9 +40,10 @@ class EditedAxis:
     merged: tuple = ()
     balanced: bool = False
 
-    def take(self, value, places=slice(None)):
-        """The value with this axis taken anew, or some places of it."""
-        taken = np.take(value, self.positions[places], self.axis)
+    def take(self, value, places=slice(None), out=None):
+        """The value with this axis taken anew, or some places of it, in an array that may be given."""
+        # Every position is there: `Plan.check` has seen to it. To raise an error, NumPy would take a second copy.
+        taken = np.take(value, self.positions[places], self.axis, out=out, mode="clip")
         for positions, weights in self.merged:
             weights = _along(self.axis, weights[places], value).astype(value.dtype)
             taken += weights * np.take(value, positions[places], self.axis)
@@ -110,16 +112,26 @@ def edits_of_slot(edits, axes):
 
 
 def take_all(value, edits):
-    """The value with every edited axis taken anew; a large one in blocks, or all of it would stand there once more."""
-    if len(edits) < 2 or value.nbytes <= _BLOCK_BYTES:
-        return functools.reduce(lambda taken, edit: edit.take(taken), edits, value)
-    first, *others = edits
-    new = np.empty(edited_shape(value.shape, edits), value.dtype)
-    slices, blocks = np.moveaxis(new, first.axis, 0), math.ceil(value.nbytes / _BLOCK_BYTES)
-    for places in np.array_split(np.arange(len(slices)), min(blocks, len(slices))):
-        taken = functools.reduce(lambda taken, edit: edit.take(taken), others, first.take(value, places))
-        slices[places] = np.moveaxis(taken, first.axis, 0)
+    """The value with every edited axis taken anew, in memory that a tensor can have.
+
+    A large one is taken in blocks, or what is taken along the first axes would stand there once more.
+    """
+    new = empty(edited_shape(value.shape, edits), value.dtype)
+    *others, last = edits
+    if not others or value.nbytes <= _BLOCK_BYTES:
+        last.take(functools.reduce(lambda taken, edit: edit.take(taken), others, value), out=new)
+        return new
+    slices = np.moveaxis(new, edits[0].axis, 0)
+    for places in _blocks(len(slices), value.nbytes):
+        taken = functools.reduce(lambda taken, edit: edit.take(taken), edits[1:], edits[0].take(value, places))
+        slices[places] = np.moveaxis(taken, edits[0].axis, 0)
     return new
+
+
+def _blocks(size, nbytes):
+    """The places along an axis in slices, each for about as many bytes as a block has."""
+    step = math.ceil(size / math.ceil(nbytes / _BLOCK_BYTES))
+    return [slice(start, start + step) for start in range(0, size, step)]
 
 
 def edit_weights(value, edits, noise=0.0, rng=None):

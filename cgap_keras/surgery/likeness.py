@@ -54,11 +54,15 @@ def fingerprint(layer):
     """
     if not isinstance(layer, keras.Layer) or layer._layers or getattr(layer.get_config, "_is_default", False):
         return None
-    skipped, words = bookkeeping(), [str(id(type(layer))), layer.dtype_policy.name]
+    skipped, words = _untold(), [str(id(type(layer))), layer.dtype_policy.name]
     for name, value in vars(layer).items():
-        if name not in skipped and name not in _SHAPES:
-            words += (name, describe(value))
-    return None if None in words else "\n".join(words)
+        if name not in skipped:
+            tell = _way_to_tell(type(value))
+            word = tell and tell(value)
+            if word is None:
+                return None
+            words += (name, word)
+    return "\n".join(words)
 
 
 def describe(value):
@@ -97,6 +101,11 @@ def bookkeeping():
     # With a variable: TensorFlow begins to keep book of a layer when it gets the first one.
     layer.variable = layer.add_weight(shape=(), initializer="zeros")
     return frozenset(vars(layer)) - {*_SHAPES, "variable"}
+
+
+@functools.cache
+def _untold():
+    return bookkeeping().union(_SHAPES)
 
 
 def _are_equal(left, right):

@@ -5,51 +5,27 @@ shared layer, the user) goes on holding the right one. Keras's own `Model.quanti
 layers in place in the same way.
 """
 
-import math
-
 import keras
-import numpy as np
 
 from cgap_keras.structure.graph import is_nested_model
 from cgap_keras.surgery.subclasses import edited_class
-
-_SMALL_BYTES, _BLOCK_BYTES = 2**16, 2**26
-
-
-def to_array(variable):
-    """The value of a variable as an array to read from. On TensorFlow Keras would copy it."""
-    return np.asarray(variable._value.value() if keras.backend.backend() == "tensorflow" else variable)
-
-
-def to_tensor(value):
-    """An array as a tensor of the backend.
-
-    TensorFlow copies an array twice when it takes it over, and holds the first copy until its next operation. So a
-    large array goes over in blocks, with an operation behind each, and is gone before they are joined, if the caller
-    has no name for it. PyTorch's tensor shares the array's memory, where Keras would copy it.
-    """
-    backend = keras.backend.backend()
-    if backend == "torch" and value.dtype.kind in "bif":
-        import torch
-
-        return torch.from_numpy(value)
-    if backend != "tensorflow":
-        return keras.ops.convert_to_tensor(value)
-    if value.nbytes <= _SMALL_BYTES:
-        import tensorflow as tf
-
-        return tf.constant(value)
-    parts = np.array_split(value, min(len(value), math.ceil(value.nbytes / _BLOCK_BYTES)))
-    blocks = [keras.ops.copy(keras.ops.convert_to_tensor(part)) for part in parts]
-    del value, parts
-    return keras.ops.concatenate(blocks) if len(blocks) > 1 else blocks[0]
 
 
 def resize_variable(variable, value, transaction):
     """Gives a variable a value of another shape, a tensor; the `keras.Variable` stays the same object."""
     transaction.keep(variable, "_value", "_shape", "_initializer")
     variable._shape = tuple(value.shape)
-    variable._initialize(value)
+    variable._initialize(_like(variable, value))
+
+
+def _like(variable, value):
+    """What a variable can be initialised with: a tensor, or on TensorFlow a `tf.Variable` like the one that it has."""
+    if keras.backend.backend() != "tensorflow":
+        return value
+    from cgap_keras.surgery.tensorflow_variables import new_variable
+
+    new = new_variable(variable._value, value)
+    return value if new is None else new
 
 
 def update_layer(layer, attributes, transaction):

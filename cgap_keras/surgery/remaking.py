@@ -27,12 +27,13 @@ def building_without_values():
         random.setstate(state)
 
 
-def remake(operation, sizes=None):
+def remake(operation, sizes=None, kind=None):
     """An operation made anew from its own configuration, with some keys changed.
 
     Args:
         operation: A `keras.Layer` or another operation.
         sizes: `{path into its configuration: new value}`. Defaults to no change.
+        kind: The class to make it of. Defaults to its own.
     """
     if isinstance(operation, keras.layers.Lambda):
         return _remake_lambda(operation)
@@ -41,7 +42,7 @@ def remake(operation, sizes=None):
     config = live_config(operation) if isinstance(operation, keras.Layer) else operation.get_config()
     for (*outer, last), value in (sizes or {}).items():
         functools.reduce(operator.getitem, outer, config)[last] = value
-    new, known = type(operation).from_config(config), operation._auto_config
+    new, known = (kind or type(operation)).from_config(config), operation._auto_config
     if known is not None and new._auto_config is None:
         # Keras saves a class without a `get_config` by the arguments it was made with, if all of them are plain values.
         own = {name: config[name] for name in known.config if (name,) in (sizes or {})}

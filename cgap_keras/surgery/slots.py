@@ -10,8 +10,9 @@ import dataclasses
 import numpy as np
 from keras import Variable, optimizers
 
+from cgap_keras.surgery.arrays import to_tensor
 from cgap_keras.surgery.gather import edited_shape
-from cgap_keras.surgery.live import to_tensor, unwrap_optimizers
+from cgap_keras.surgery.live import unwrap_optimizers
 
 # Slots that hold weights, or what weights are computed from: they follow the weights' own rule, by which a unit's
 # outgoing weights are shared out among its copies.
@@ -85,7 +86,7 @@ def _fresh_state(optimizer, known, edits):
     new = _made_anew(optimizer, edits)
     for old, fresh in zip(state, new, strict=False):
         if id(old) not in known and (id(old) in edited or tuple(old.shape) != tuple(fresh.shape)):
-            yield old, to_tensor(np.asarray(fresh))
+            yield old, to_tensor(np.array(fresh))
 
 
 def _made_anew(optimizer, edits):

@@ -2,8 +2,7 @@
 
 Each layer that an edit touches gets a *draft*: a layer made from its own configuration with the widths changed, built
 by its own `build` on the shapes that now reach it. Whatever a layer derives from its width is therefore derived by the
-layer itself. Layers that are alike but for their name, as in the blocks of a deep network, have one draft together.
-Nothing of the live model changes here, and whatever can fail fails here.
+layer itself. Nothing of the live model changes here, and whatever can fail fails here.
 """
 
 import dataclasses
@@ -19,8 +18,8 @@ from cgap_keras.structure.graph import (
     ordered_nodes,
     without_time,
 )
-from cgap_keras.surgery.likeness import describe, differences, fingerprint
-from cgap_keras.surgery.remaking import building_without_values, remake
+from cgap_keras.surgery.drafts import Drafts, stand_in
+from cgap_keras.surgery.remaking import building_without_values
 
 
 @dataclasses.dataclass
@@ -42,65 +41,6 @@ class Draft:
     stacks: list = dataclasses.field(default_factory=list)
 
 
-@dataclasses.dataclass
-class _Made:
-    """A draft.
-
-    Attributes:
-        layer: The draft layer.
-        outputs: The symbolic tensors that it returned, flat.
-        attributes: `(live layer or part of one, {name: new value})` pairs, where the live layer differs from it.
-    """
-
-    layer: keras.Operation
-    outputs: list
-    attributes: list
-
-
-class Drafts:
-    """The drafts of an edit by the layers that they are of.
-
-    A draft serves all layers that are alike but for their names: one that derived an attribute from its name has a
-    draft of its own, and so does one that is called several times.
-    """
-
-    def __init__(self):
-        self._of_layer, self._of_origin = {}, {}
-
-    def __contains__(self, layer):
-        return id(layer) in self._of_layer
-
-    def call(self, layer, args, kwargs):
-        """Calls the draft of a layer that has one, and returns a flat list of symbolic tensors."""
-        return tree.flatten(self._of_layer[id(layer)](*args, **kwargs))
-
-    def make(self, layer, sizes, args, kwargs):
-        """Finds or makes the draft of a layer.
-
-        Args:
-            layer: A layer or an operation without a draft.
-            sizes: What changes in its configuration, see `remake`.
-            args: The positional arguments that it is called with.
-            kwargs: The keyword arguments.
-
-        Returns:
-            What was made, a `_Made`.
-        """
-        origin = fingerprint(layer), describe((args, kwargs)), str(sizes)
-        # A layer of several calls, or one that cannot be told from others, has a draft of its own.
-        alone = len(layer._inbound_nodes) > 1 or None in origin
-        alike = None if alone else self._of_origin.get(origin)
-        if alike is not None:
-            self._of_layer[id(layer)] = alike.layer
-            return _Made(alike.layer, alike.outputs, [(layer, attributes) for _, attributes in alike.attributes])
-        draft = self._of_layer[id(layer)] = remake(layer, sizes)
-        outputs = [_stand_in(x) for x in tree.flatten(draft(*args, **kwargs))]
-        made = _Made(draft, outputs, differences(layer, draft))
-        if not alone:
-            self._of_origin[origin] = made
-        return made
-
-
 def draft_model(model, sizes):
     """Works out what an edit makes of every layer and tensor of a model.
 
@@ -116,7 +56,7 @@ def draft_model(model, sizes):
     """
     functional, draft = as_functional(model), Draft()
     with building_without_values():
-        outputs = _run(functional, [_stand_in(x) for x in functional.inputs], "", sizes, Drafts(), draft)
+        outputs = _run(functional, [stand_in(x) for x in functional.inputs], "", sizes, Drafts(), draft)
     for old, new in zip(functional.outputs, outputs, strict=True):
         if old.shape != new.shape:
             raise ValueError(f"The edit would change the shape of an output of the model, {old.shape}, to {new.shape}.")
@@ -151,7 +91,7 @@ def _run_nested(nested, called, reached, prefix, sizes, drafts, draft):
     """Runs a nested model that was called on some tensors and is now reached by others."""
     functional = as_functional(nested)
     triples = list(zip(functional.inputs, called, reached, strict=True))
-    edited = [_stand_in(own, _edited_shape(own.shape, old.shape, new.shape)) for own, old, new in triples]
+    edited = [stand_in(own, _edited_shape(own.shape, old.shape, new.shape)) for own, old, new in triples]
     outputs = _run(functional, edited, prefix, sizes, drafts, draft)
     if isinstance(nested, keras.Sequential) and edited[0].shape != functional.inputs[0].shape:
         draft.stacks.append((nested, edited[0].shape))
@@ -164,18 +104,18 @@ def _run_nested(nested, called, reached, prefix, sizes, drafts, draft):
 def _run_over_time(node, prefix, tensors, sizes, drafts, draft):
     """Runs the model inside a `TimeDistributed` layer on one step."""
     called, reached = node.input_tensors[0], tensors[id(node.input_tensors[0])]
-    steps = [_stand_in(tensor, without_time(tensor.shape)) for tensor in (called, reached)]
+    steps = [stand_in(tensor, without_time(tensor.shape)) for tensor in (called, reached)]
     outputs = _run_nested(node.operation.layer, steps[:1], steps[1:], prefix, sizes, drafts, draft)
     if reached.shape != called.shape:
         draft.stacks.append((node.operation, reached.shape))
-    return [_stand_in(out, (out.shape[0], reached.shape[1], *out.shape[1:])) for out in outputs]
+    return [stand_in(out, (out.shape[0], reached.shape[1], *out.shape[1:])) for out in outputs]
 
 
 def _run_node(node, path, tensors, sizes, drafts, draft):
     operation = node.operation
     same_inputs = all(tensors[id(tensor)].shape == tensor.shape for tensor in node.input_tensors)
     if same_inputs and path not in sizes and operation not in drafts:
-        return [_stand_in(tensor) for tensor in node.outputs]
+        return [stand_in(tensor) for tensor in node.outputs]
     args, kwargs = fill_in(node, tensors)
     try:
         if not isinstance(operation, keras.Layer) and path not in sizes:
@@ -189,12 +129,6 @@ def _run_node(node, path, tensors, sizes, drafts, draft):
     except (TypeError, ValueError) as error:
         kind = type(operation).__name__
         raise ValueError(f"`{path}` ({kind}) cannot be rebuilt with the widths of this plan: {error}") from error
-
-
-def _stand_in(tensor, shape=None):
-    """A tensor like a live one: a layer that is called on a live tensor enters itself in the live graph."""
-    # Named, or Keras works out a name, and counts on.
-    return keras.KerasTensor(tensor.shape if shape is None else shape, tensor.dtype, tensor.sparse, name="draft")
 
 
 def _edited_shape(own, before, after):

@@ -1,11 +1,18 @@
 """The new values of an edit: weights, statistics and optimizer slots, gathered before anything moves."""
 
+import concurrent.futures
 import functools
+import math
+import os
 
 import numpy as np
 
+from cgap_keras.structure.graph import shape_of
+from cgap_keras.surgery.arrays import to_array, to_tensor
 from cgap_keras.surgery.gather import edit_slot, edit_weights, edits_of_slot
-from cgap_keras.surgery.live import to_array, to_tensor
+
+# From how many elements on a variable is worth a thread, and how many threads the memory of a machine is worth.
+_LARGE, _THREADS = 2**18, 4
 
 
 def new_values(variables, slots, edits, noise, entropy):
@@ -20,25 +27,39 @@ def new_values(variables, slots, edits, noise, entropy):
 
     Returns:
         A list of `(variable, tensor)`: as NumPy arrays the values would stand in memory twice once the variables have
-        them. For the same reason no array has a name here.
+        them.
     """
-    paths, values = {id(variable): path for path, variable in variables.items()}, []
-    # A generator for each variable, so that neither the order matters nor who asks twice.
-    draws = {path: functools.partial(_generator, noise, entropy, i) for i, path in enumerate(edits)}
-    # The largest first: memory that it takes for a moment serves the others then.
-    for path in sorted(edits, key=lambda path: -np.prod(variables[path].shape)):
-        variable = variables[path]
-        values.append((variable, to_tensor(edit_weights(to_array(variable), edits[path], noise, draws[path]()))))
+    paths = {id(variable): path for path, variable in variables.items()}
+    numbers = {path: number for number, path in enumerate(edits)}
+
+    def weights(path, changes):
+        # A generator for each variable, so that neither the order matters nor who asks twice.
+        rng = np.random.default_rng([entropy, numbers[path]]) if noise else None
+        return functools.partial(edit_weights, edits=changes, noise=noise, rng=rng)
+
+    work = [(variables[path], weights(path, changes)) for path, changes in edits.items()]
     for slot in slots:
         path = paths.get(id(slot.variable))
         changes = edits_of_slot(edits.get(path, ()), slot.axes)
         if changes and slot.is_weight:
             # With the noise of its variable: weights are made from the slot, and the next step would undo other noise.
-            values.append((slot.value, to_tensor(edit_weights(to_array(slot.value), changes, noise, draws[path]()))))
+            work.append((slot.value, weights(path, changes)))
         elif changes:
-            values.append((slot.value, to_tensor(edit_slot(to_array(slot.value), changes))))
-    return values
+            work.append((slot.value, functools.partial(edit_slot, edits=changes)))
+    return _done(work)
 
 
-def _generator(noise, entropy, number):
-    return np.random.default_rng([entropy, number]) if noise else None
+def _done(work):
+    """Carries out `(variable, function of its array)` pairs, those of large ones at once: NumPy lets threads run on.
+
+    The largest first: memory that it takes for a moment serves the others then.
+    """
+    work.sort(key=lambda pair: -math.prod(shape_of(pair[0])))
+    large = sum(math.prod(shape_of(variable)) >= _LARGE for variable, _ in work)
+    values = []
+    if large > 1:
+        with concurrent.futures.ThreadPoolExecutor(min(_THREADS, os.cpu_count())) as pool:
+            arrays = pool.map(lambda pair: pair[1](to_array(pair[0])), work[:large])
+            values += [to_tensor(array) for array in arrays]
+    values += [to_tensor(function(to_array(variable))) for variable, function in work[len(values) :]]
+    return [(variable, value) for (variable, _), value in zip(work, values, strict=True)]

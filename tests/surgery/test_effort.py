@@ -12,7 +12,7 @@ from keras import layers
 
 import cgap_keras
 from cgap_keras import apply, find_groups, rebuild
-from cgap_keras.surgery import symbolic
+from cgap_keras.surgery import drafts
 from cgap_keras.surgery.gather import EditedAxis, edit_weights
 from tests.models import randomize, same_values, values_of
 
@@ -65,16 +65,16 @@ def test_the_work_for_a_layer_does_not_grow_with_the_depth():
 
 
 def test_an_edit_makes_each_layer_that_it_touches_anew_once_and_no_other(monkeypatch):
-    model, remade, original = residual_stack(3), [], symbolic.remake
-    monkeypatch.setattr(symbolic, "remake", lambda layer, *args: remade.append(layer.name) or original(layer, *args))
+    model, remade, original = residual_stack(3), [], drafts.remake
+    monkeypatch.setattr(drafts, "remake", lambda layer, *args: remade.append(layer.name) or original(layer, *args))
     apply(model, {"inner_1": [0, 1, 2]})
     assert sorted(remade) == ["inner_1", "outer_1"]
 
 
 def test_layers_that_are_alike_but_for_their_name_have_one_draft(monkeypatch):
-    model, remade, original = residual_stack(5), [], symbolic.remake
+    model, remade, original = residual_stack(5), [], drafts.remake
     randomize(model)
-    monkeypatch.setattr(symbolic, "remake", lambda layer, *args: remade.append(layer.name) or original(layer, *args))
+    monkeypatch.setattr(drafts, "remake", lambda layer, *args: remade.append(layer.name) or original(layer, *args))
     halve(model)
     assert len(remade) == len({"stem", "inner", "outer", "add", "out"})
     loaded = keras.Model.from_config(model.get_config())

@@ -16,7 +16,7 @@ def batch_normalization(call, labels, tracer):
     axis = layer.axis % rank
     channels = _along(call, labels[0], axis, tracer)
     for variable in call.weights:
-        if len(variable.shape):
+        if variable.ndim:
             tracer.carry(call, variable, 0, channels)
     return [spread(channels, axis, rank)]
 

@@ -1,0 +1,61 @@
+"""The class that a draft is of: its layer's own, without what Keras does for a layer that is to live.
+
+A draft is made, built and called once, and is gone with the edit. Half of the time that this takes goes into two things
+that it has no use for: every attribute that is set is searched for variables and layers inside it, and the signature of
+the constructor is read anew for each layer.
+"""
+
+import functools
+import inspect
+
+import keras
+
+# Where variables and layers are found, and what the backend makes collections of its own of.
+_TRACKED = (keras.Variable, keras.Layer, keras.Metric, keras.random.SeedGenerator, list, tuple, dict, set)
+
+
+@functools.cache
+def draft_class(kind):
+    """A subclass of a layer class, of the same name, for drafts alone.
+
+    A class that is not Keras's own is its own draft class: what it does with its attributes, or when it has a subclass,
+    nobody knows.
+    """
+    if not has_draft_class(kind):
+        return kind
+    own = {"__init__": _constructor(kind), "__setattr__": _setter(kind), "__module__": kind.__module__}
+    return type(kind.__name__, (kind,), own)
+
+
+def has_draft_class(kind):
+    """Whether a class is a layer class of Keras's own."""
+    return issubclass(kind, keras.Layer) and (kind.__module__ or "").startswith("keras.src.")
+
+
+@functools.cache
+def follows_shape(kind):
+    """Whether `build` and `compute_output_shape` say what a layer of Keras's own makes of one tensor."""
+    if not has_draft_class(kind) or kind.compute_output_shape is keras.Layer.compute_output_shape:
+        return False
+    is_called_as_any = all(
+        getattr(kind, name) is getattr(keras.Layer, name) for name in ("__call__", "compute_output_spec")
+    )
+    return is_called_as_any and len(inspect.signature(kind.build).parameters) == 2
+
+
+def _constructor(kind):
+    def __init__(self, *args, **kwargs):
+        kind.__init__(self, *args, **kwargs)
+
+    # Where `inspect` finds it without a search.
+    __init__.__signature__ = inspect.signature(kind.__init__)
+    return __init__
+
+
+def _setter(kind):
+    def __setattr__(self, name, value):
+        set_attribute = slow if isinstance(value, _TRACKED) else object.__setattr__
+        set_attribute(self, name, value)
+
+    slow = kind.__setattr__
+    return __setattr__
