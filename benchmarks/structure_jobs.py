@@ -70,7 +70,7 @@ def time_floor(network, repeats):
     from cgap_keras.structure.graph import trace
     from cgap_keras.structure.groups import groups_of
     from cgap_keras.surgery.apply import _new_sizes
-    from cgap_keras.surgery.arrays import to_array, to_tensor
+    from cgap_keras.surgery.arrays import to_arrays, to_tensor
     from cgap_keras.surgery.remaking import building_without_values, live_config
     from cgap_keras.surgery.symbolic import draft_model
 
@@ -81,7 +81,7 @@ def time_floor(network, repeats):
     configs = [(type(draft), live_config(draft)) for draft in drafts.values()]
     smaller = cgap_keras.rebuild(model, plan)
     pairs = [(a, b) for a, b in zip(model.variables, smaller.variables, strict=True) if a.shape != b.shape]
-    values, name = [to_tensor(to_array(new)) for _, new in pairs], context.anonymous_name()
+    values, name = list(map(to_tensor, to_arrays([new for _, new in pairs]))), context.anonymous_name()
     old = [(variable.value.handle, variable.value.dtype) for variable, _ in pairs]
     for _ in range(repeats):
         watch = Stopwatch()

@@ -161,7 +161,11 @@ def fill_in(node, values):
         node: A node of a functional model.
         values: `{id(symbolic tensor): value}`.
     """
-    return _fill_in(node.arguments.args, values), _fill_in(node.arguments.kwargs, values)
+    args, kwargs = node.arguments.args, node.arguments.kwargs
+    if len(args) == 1 and not kwargs and type(args[0]) is keras.KerasTensor:
+        # Most calls of a network, and an edit walks through it three times.
+        return (values[id(args[0])],), {}
+    return _fill_in(args, values), _fill_in(kwargs, values)
 
 
 def _fill_in(argument, values):

@@ -1,6 +1,7 @@
 """The edit of a live model."""
 
 import dataclasses
+import math
 
 import numpy as np
 
@@ -97,12 +98,12 @@ def apply(model, plan, new_units="split", noise=0.0, seed=None):
     graph = trace(model)
     groups, variables = groups_in(model, graph), variables_of(graph)
     plan.check(groups)
+    before = _count(variables)
     optimizer = getattr(model, "optimizer", None)
     slots = find_slots(optimizer)
     edits = edited_axes(groups, plan, new_units)
     draft = draft_model(model, _new_sizes(groups, plan))
     _check_shapes(draft, edits, variables)
-    before = model.count_params()
     live.pull_state(model)
     values = new_values(variables, slots, edits, noise, entropy)
     fresh = fresh_state(optimizer, slots, {id(variables[path]): changes for path, changes in edits.items()})
@@ -113,12 +114,17 @@ def apply(model, plan, new_units="split", noise=0.0, seed=None):
         _commit(model, optimizer, draft, values, transaction)
         widths = {group.name: group.size for group in groups}
         widths_after = widths | {name: len(index) for name, index in plan.items()}
-        report = Report(plan, widths, widths_after, before, model.count_params(), new_units, reset)
+        report = Report(plan, widths, widths_after, before, _count(variables), new_units, reset)
         tell_followers(model, report, transaction)
         live.keep_state(model, transaction)
         live.push_state(model)
         live.release_functions(gone)
     return report
+
+
+def _count(variables):
+    """How many weights a model has, by its variables: as Keras counts them, which takes ten times as long."""
+    return sum(math.prod(shape_of(variable)) for variable in variables.values())
 
 
 def _new_sizes(groups, plan):
@@ -149,8 +155,7 @@ def _check_shapes(draft, edits, variables):
 
 def _commit(model, optimizer, draft, values, transaction):
     replaced = {id(variable._value): variable for variable, _ in values}
-    for variable, value in values:
-        live.resize_variable(variable, value, transaction)
+    live.resize_variables(values, transaction)
     for layer, attributes in draft.attributes:
         live.update_layer(layer, attributes, transaction)
     for tensor, shape in draft.tensors:

@@ -17,17 +17,26 @@ def empty(shape, dtype):
     return memory[start : start + size * dtype.itemsize].view(dtype).reshape(shape)
 
 
-def to_array(variable):
-    """The value of a variable as an array to read from. Keras would copy it on TensorFlow and on PyTorch."""
-    backend, value = keras.backend.backend(), variable._value
-    if backend == "tensorflow":
-        from cgap_keras.surgery.tensorflow_variables import read_variable
+def to_arrays(variables):
+    """The values of variables as arrays to read from. Keras would copy them on TensorFlow and on PyTorch."""
+    if keras.backend.backend() != "tensorflow":
+        return [_to_array(variable) for variable in variables]
+    from cgap_keras.surgery.tensorflow_variables import read_variables
 
-        return np.asarray(read_variable(value))
+    return [np.asarray(value) for value in read_variables([variable._value for variable in variables])]
+
+
+def _to_array(variable):
+    value = variable._value
     # NumPy itself has no bfloat16.
-    if backend == "torch" and value.device.type == "cpu" and hasattr(np, variable._dtype):
+    if keras.backend.backend() == "torch" and value.device.type == "cpu" and hasattr(np, variable._dtype):
         return value.detach().numpy()
     return np.asarray(variable)
+
+
+def shape_of_tensor(value):
+    """The shape of a tensor, a tuple. TensorFlow makes an object of its own for it, which is slow to compare."""
+    return value._shape_tuple() if keras.backend.backend() == "tensorflow" else tuple(value.shape)
 
 
 def to_tensor(value):

@@ -16,7 +16,9 @@ from cgap_keras.surgery.plan import InversePlan, copies_of_unit, is_new_unit
 
 NEW_UNITS = ("split", "zero", "cgap")
 
-_BLOCK_BYTES = 2**24
+_BLOCK_BYTES, _POSITIONS_BYTES = 2**24, 2**16
+# Every position is there: `Plan.check` has seen to it. To raise an error, NumPy would take a second copy.
+_UNCHECKED = "clip"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,8 +44,7 @@ class EditedAxis:
 
     def take(self, value, places=slice(None), out=None):
         """The value with this axis taken anew, or some places of it, in an array that may be given."""
-        # Every position is there: `Plan.check` has seen to it. To raise an error, NumPy would take a second copy.
-        taken = np.take(value, self.positions[places], self.axis, out=out, mode="clip")
+        taken = np.take(value, self.positions[places], self.axis, out=out, mode=_UNCHECKED)
         for positions, weights in self.merged:
             weights = _along(self.axis, weights[places], value).astype(value.dtype)
             taken += weights * np.take(value, positions[places], self.axis)
@@ -112,25 +113,47 @@ def edits_of_slot(edits, axes):
 
 
 def take_all(value, edits):
-    """The value with every edited axis taken anew, in memory that a tensor can have.
-
-    A large one is taken in blocks, or what is taken along the first axes would stand there once more.
-    """
+    """The value with every edited axis taken anew, in memory that a tensor can have."""
     new = empty(edited_shape(value.shape, edits), value.dtype)
+    are_neighbours = len(edits) == 2 and edits[1].axis == edits[0].axis + 1
+    if are_neighbours and not any(edit.merged for edit in edits):
+        _take_pair(value, *edits, new)
+    else:
+        _take_each(value, edits, new)
+    return new
+
+
+def _take_pair(value, first, second, new):
+    """Takes two neighbouring axes at once, as the one axis that they are in memory, so that nothing stands in between.
+
+    The positions take memory as well: in blocks, where no axes lie in front that share them.
+    """
+    height, width, *inner = value.shape[first.axis :]
+    outer, inner = math.prod(value.shape[: first.axis]), math.prod(inner)
+    rows, columns = len(first.positions), len(second.positions)
+    flat, target = value.reshape(outer, height * width, inner), new.reshape(outer, rows * columns, inner)
+    blocks = _blocks(rows, new.size * first.positions.itemsize, _POSITIONS_BYTES) if outer == 1 else [slice(0, rows)]
+    for places in blocks:
+        positions = (first.positions[places, np.newaxis] * width + second.positions).ravel()
+        here = target[:, places.start * columns : places.stop * columns]
+        np.take(flat, positions, 1, out=here, mode=_UNCHECKED)
+
+
+def _take_each(value, edits, new):
+    """Takes one axis after the other; a large value in blocks, or what the first ones leave would stand there whole."""
     *others, last = edits
     if not others or value.nbytes <= _BLOCK_BYTES:
         last.take(functools.reduce(lambda taken, edit: edit.take(taken), others, value), out=new)
-        return new
+        return
     slices = np.moveaxis(new, edits[0].axis, 0)
     for places in _blocks(len(slices), value.nbytes):
         taken = functools.reduce(lambda taken, edit: edit.take(taken), edits[1:], edits[0].take(value, places))
         slices[places] = np.moveaxis(taken, edits[0].axis, 0)
-    return new
 
 
-def _blocks(size, nbytes):
+def _blocks(size, nbytes, block=_BLOCK_BYTES):
     """The places along an axis in slices, each for about as many bytes as a block has."""
-    step = math.ceil(size / math.ceil(nbytes / _BLOCK_BYTES))
+    step = math.ceil(size / max(1, math.ceil(nbytes / block)))
     return [slice(start, start + step) for start in range(0, size, step)]
 
 

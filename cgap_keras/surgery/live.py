@@ -8,24 +8,35 @@ layers in place in the same way.
 import keras
 
 from cgap_keras.structure.graph import is_nested_model
+from cgap_keras.surgery.arrays import shape_of_tensor
 from cgap_keras.surgery.subclasses import edited_class
 
 
-def resize_variable(variable, value, transaction):
-    """Gives a variable a value of another shape, a tensor; the `keras.Variable` stays the same object."""
+def resize_variables(pairs, transaction):
+    """Gives variables values of other shapes; each `keras.Variable` stays the same object.
+
+    Args:
+        pairs: `(variable, tensor)` pairs.
+        transaction: The `Transaction`.
+    """
+    for (variable, value), content in zip(pairs, _contents(pairs), strict=True):
+        resize_variable(variable, shape_of_tensor(value), content, transaction)
+
+
+def resize_variable(variable, shape, content, transaction):
+    """Gives a variable another shape and what it holds from now on, see `_contents`."""
     transaction.keep(variable, "_value", "_shape", "_initializer")
-    variable._shape = tuple(value.shape)
-    variable._initialize(_like(variable, value))
+    variable._shape = shape
+    variable._initialize(content)
 
 
-def _like(variable, value):
-    """What a variable can be initialised with: a tensor, or on TensorFlow a `tf.Variable` like the one that it has."""
+def _contents(pairs):
+    """What variables can be initialised with: tensors, or on TensorFlow `tf.Variable`s like those that they have."""
     if keras.backend.backend() != "tensorflow":
-        return value
-    from cgap_keras.surgery.tensorflow_variables import new_variable
+        return [value for _, value in pairs]
+    from cgap_keras.surgery.tensorflow_variables import new_variables
 
-    new = new_variable(variable._value, value)
-    return value if new is None else new
+    return new_variables([(variable._value, value) for variable, value in pairs])
 
 
 def update_layer(layer, attributes, transaction):

@@ -16,7 +16,7 @@ if keras.backend.backend() != "tensorflow":
 import tensorflow as tf
 
 from cgap_keras.surgery import arrays
-from cgap_keras.surgery.tensorflow_variables import new_variable, read_variable
+from cgap_keras.surgery.tensorflow_variables import new_variables, read_variables
 
 # What tells one variable from another.
 OWN = {"_handle", "_unique_id", "_cached_shape_as_list"}
@@ -30,6 +30,11 @@ def value(shape):
     new = arrays.empty(shape, "float32")
     new[...] = np.arange(new.size).reshape(shape)
     return arrays.to_tensor(new)
+
+
+def new_variable(old, tensor):
+    (new,) = new_variables([(old, tensor)])
+    return new
 
 
 def small_model():
@@ -119,15 +124,29 @@ def test_the_resource_goes_with_the_variable():
 def test_other_variables_are_left_to_the_constructor():
     with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
         mirrored = variable()
-    assert type(mirrored).__name__ == "MirroredVariable" and new_variable(mirrored, value((4, 5))) is None
-    np.testing.assert_array_equal(read_variable(mirrored), np.arange(6).reshape(2, 3))
+    assert type(mirrored).__name__ == "MirroredVariable"
+    tensor, plain = value((4, 5)), variable()
+    kept, made = new_variables([(mirrored, tensor), (plain, tensor)])
+    assert kept is tensor and type(made) is type(plain)
+    for read in read_variables([mirrored, plain]):
+        np.testing.assert_array_equal(read, np.arange(6).reshape(2, 3))
+
+
+@pytest.mark.parametrize("count", [1, 32, 70])
+def test_variables_are_read_in_their_order_without_a_copy(count):
+    variables = [tf.Variable(np.full((i + 1,), i, "float32")) for i in range(count)]
+    read = read_variables(variables)
+    assert len(read) == count
+    for i, (one, tensor) in enumerate(zip(variables, read, strict=True)):
+        np.testing.assert_array_equal(tensor, np.full((i + 1,), i))
+        assert np.shares_memory(np.asarray(tensor), np.asarray(one.value()))
 
 
 def test_a_value_is_handed_over_without_a_copy():
     array = arrays.empty((300, 500), "float32")
     array[...] = 1
     new = new_variable(variable(), arrays.to_tensor(array))
-    assert np.shares_memory(np.asarray(read_variable(new)), array)
+    assert np.shares_memory(np.asarray(new.value()), array)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64", "int8", "bool"])
