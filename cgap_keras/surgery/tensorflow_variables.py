@@ -19,13 +19,14 @@ from tensorflow.python.ops import gen_resource_variable_ops as operations
 from tensorflow.python.ops import handle_data_util
 from tensorflow.python.ops.resource_variable_ops import BaseResourceVariable, ResourceVariable
 
-# One operation that reads many takes a quarter of the time of one for each, once TensorFlow has a kernel for that number.
+# One operation that reads many takes a quarter of the time of one for each, once there is a kernel for that number.
 _READ_AT_ONCE = 32
 
 
 def read_variables(variables):
     """The values of some `tf.Variable`s, tensors that share their memory."""
-    if len({variable.dtype for variable in variables}) > 1 or not all(map(_is_plain, variables)):
+    kinds = {(variable.dtype, variable.device) for variable in variables}
+    if len(kinds) > 1 or not all(map(_is_plain, variables)):
         return [variable.value() for variable in variables]
     values, rest = [], len(variables) % _READ_AT_ONCE
     for start in range(0, len(variables) - rest, _READ_AT_ONCE):
