@@ -146,13 +146,13 @@ def _take_each(value, edits, new):
         last.take(functools.reduce(lambda taken, edit: edit.take(taken), others, value), out=new)
         return
     slices = np.moveaxis(new, edits[0].axis, 0)
-    for places in _blocks(len(slices), value.nbytes):
+    for places in _blocks(len(slices), value.nbytes, _BLOCK_BYTES):
         taken = functools.reduce(lambda taken, edit: edit.take(taken), edits[1:], edits[0].take(value, places))
         slices[places] = np.moveaxis(taken, edits[0].axis, 0)
 
 
-def _blocks(size, nbytes, block=_BLOCK_BYTES):
-    """The places along an axis in slices, each for about as many bytes as a block has."""
+def _blocks(size, nbytes, block):
+    """The places along an axis in slices, each for about so many bytes as a block has."""
     step = math.ceil(size / max(1, math.ceil(nbytes / block)))
     return [slice(start, start + step) for start in range(0, size, step)]
 
