@@ -50,11 +50,8 @@ def new_variables(pairs):
     Returns:
         A list of the new variables, with the value itself where only TensorFlow's own constructor can make one.
     """
-    plain = [_is_plain(old) for old, _ in pairs]
     # All handles, then all assignments: an operation takes half of the time right behind one like it.
-    handles = [
-        _new_handle(old, value) if is_plain else None for (old, value), is_plain in zip(pairs, plain, strict=True)
-    ]
+    handles = [_new_handle(old, value) if _is_plain(old) else None for old, value in pairs]
     for handle, (_, value) in zip(handles, pairs, strict=True):
         if handle is not None:
             operations.assign_variable_op(handle, value)
