@@ -54,8 +54,7 @@ layers:
 {floors}
 
 `tf.Variable`'s own constructor would take six times what the two operations in it take, so variables are made without
-it (`surgery/tensorflow_variables.py`). Large values are gathered by several threads, into memory that TensorFlow and
-PyTorch take over as it is.
+it (`surgery/tensorflow_variables.py`). Values are gathered into memory that TensorFlow and PyTorch take over as it is.
 
 ## Depth
 

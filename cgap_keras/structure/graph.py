@@ -162,10 +162,15 @@ def fill_in(node, values):
         values: `{id(symbolic tensor): value}`.
     """
     args, kwargs = node.arguments.args, node.arguments.kwargs
-    if len(args) == 1 and not kwargs and type(args[0]) is keras.KerasTensor:
+    if len(args) == 1 and type(args[0]) is keras.KerasTensor and _is_untold(kwargs):
         # Most calls of a network, and an edit walks through it three times.
-        return (values[id(args[0])],), {}
+        return (values[id(args[0])],), dict(kwargs)
     return _fill_in(args, values), _fill_in(kwargs, values)
+
+
+def _is_untold(kwargs):
+    """Whether a call has no keyword arguments, or only such as were given `None`, as Keras does with masks."""
+    return all(value is None for value in kwargs.values())
 
 
 def _fill_in(argument, values):
@@ -181,7 +186,7 @@ def _fill_in(argument, values):
 
 
 def _edge(tensor, key):
-    return Edge(key, tuple(tensor.shape), keras.backend.standardize_dtype(tensor.dtype))
+    return Edge(key, tuple(tensor.shape), tensor.dtype)
 
 
 def _enter(functional, inputs, prefix, scope, calls):

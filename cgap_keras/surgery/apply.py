@@ -142,9 +142,11 @@ def _new_sizes(groups, plan):
 def _check_shapes(draft, edits, variables):
     """The layers' own idea of their new shapes has to be that of the index vectors."""
     paths = {id(variable): path for path, variable in variables.items()}
+    drafts = {id(new): new for _, new in draft.layers}
+    drafted = {key: tuple(map(shape_of, getattr(new, "weights", ()))) for key, new in drafts.items()}
     for layer, new in draft.layers:
-        for variable, drafted in zip(getattr(layer, "weights", ()), getattr(new, "weights", ()), strict=True):
-            expected, built = edited_shape(shape_of(variable), edits.get(paths[id(variable)], ())), shape_of(drafted)
+        for variable, built in zip(getattr(layer, "weights", ()), drafted[id(new)], strict=True):
+            expected = edited_shape(shape_of(variable), edits.get(paths[id(variable)], ()))
             if expected != built:
                 raise ValueError(
                     f"The rule of {type(layer).__name__} is wrong: it gives `{paths[id(variable)]}` the shape "

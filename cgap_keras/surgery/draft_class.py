@@ -1,14 +1,16 @@
 """The class that a draft is of: its layer's own, without what Keras does for a layer that is to live.
 
 A draft is made, built and called once, and is gone with the edit. Half of the time that this takes goes into two things
-that it has no use for: every attribute that is set is searched for variables and layers inside it, and the signature of
-the constructor is read anew for each layer.
+that it has no use for: every attribute that is set is searched for variables and layers inside it, Keras's own lists of
+what it has found among them, and the signature of the constructor is read anew for each layer.
 """
 
 import functools
 import inspect
 
 import keras
+
+from cgap_keras.surgery.likeness import bookkeeping
 
 # Where variables and layers are found, and what the backend makes collections of its own of.
 _TRACKED = (keras.Variable, keras.Layer, keras.Metric, keras.random.SeedGenerator, list, tuple, dict, set)
@@ -54,8 +56,9 @@ def _constructor(kind):
 
 def _setter(kind):
     def __setattr__(self, name, value):
-        set_attribute = slow if isinstance(value, _TRACKED) else object.__setattr__
+        is_searched = isinstance(value, _TRACKED) and name not in own
+        set_attribute = slow if is_searched else object.__setattr__
         set_attribute(self, name, value)
 
-    slow = kind.__setattr__
+    slow, own = kind.__setattr__, bookkeeping()
     return __setattr__

@@ -89,7 +89,8 @@ def _outputs(draft, args, kwargs):
     Of a call on one tensor only `build` and the shape function are run, where a layer of Keras's own has one: what the
     call does besides, it does to values.
     """
-    tensor = args[0] if len(args) == 1 and not kwargs and follows_shape(type(draft)) else None
+    alone = len(args) == 1 and all(value is None for value in kwargs.values())
+    tensor = args[0] if alone and follows_shape(type(draft)) else None
     if not isinstance(tensor, keras.KerasTensor) or tensor.dtype != draft.input_dtype:
         return tree.flatten(draft(*args, **kwargs))
     if not draft.built:

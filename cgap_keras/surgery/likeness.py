@@ -46,11 +46,11 @@ def differences(layer, draft):
 
 
 def fingerprint(layer):
-    """Text that is the same for two layers only if they are alike but for their names, weights and the shapes they saw.
+    """What is the same for two layers only if they are alike but for their names, weights and the shapes they saw.
 
     Returns:
-        A string; `None` for an operation that is no layer, for a layer of several parts, one that is saved by the
-        arguments that it was made with, and one that holds an object of which nothing is known.
+        A tuple that can be a key; `None` for an operation that is no layer, for a layer of several parts, one that is
+        saved by the arguments that it was made with, and one that holds an object of which nothing is known.
     """
     if not isinstance(layer, keras.Layer) or layer._layers or getattr(layer.get_config, "_is_default", False):
         return None
@@ -62,11 +62,11 @@ def fingerprint(layer):
             if word is None:
                 return None
             words += (name, word)
-    return "\n".join(words)
+    return tuple(words)
 
 
 def describe(value):
-    """A value, or its shape and dtype for a symbolic tensor, in one word; `None` if it cannot be told."""
+    """A value, or its shape and dtype for a symbolic tensor, as a key; `None` if it cannot be told."""
     tell = _way_to_tell(type(value))
     return tell and tell(value)
 
@@ -77,7 +77,7 @@ def _way_to_tell(kind):
     if kind in PLAIN:
         return repr
     if issubclass(kind, keras.KerasTensor):
-        return lambda tensor: f"{tensor.shape} {tensor.dtype} {tensor.sparse}"
+        return lambda tensor: (tensor.shape, tensor.dtype, tensor.sparse)
     if issubclass(kind, keras.InputSpec):
         return lambda spec: str(spec.get_config())
     if issubclass(kind, _WITHOUT_SIZE):
@@ -91,7 +91,7 @@ def _way_to_tell(kind):
 
 def _describe_all(values):
     words = [describe(value) for value in values]
-    return None if None in words else f"{type(values).__name__}{words}"
+    return None if None in words else (type(values).__name__, *words)
 
 
 @functools.cache

@@ -63,12 +63,12 @@ def _around(handle, old, value):
     """The variable of a handle."""
     new, name = ResourceVariable.__new__(ResourceVariable), old.name.removesuffix(":0")
     number = f"{name}_{ops.uid()}"
-    handle._handle_data = _handle_data(value._shape_tuple(), old.dtype)
+    shape, handle._handle_data = _statics(value._shape_tuple(), old.dtype)
     handle._parent_trackable, handle._name, handle._unique_id = weakref.ref(new), old.name, number
     BaseResourceVariable.__init__(
         new,
         trainable=old.trainable,
-        shape=value.shape,
+        shape=shape,
         dtype=old.dtype,
         handle=handle,
         constraint=old.constraint,
@@ -91,7 +91,7 @@ def _is_plain(variable):
 def _new_handle(old, value):
     """The handle of a resource for a value, beside that of an old variable; the resource goes with it."""
     # Without the name, which is for messages alone: TensorFlow would make a kernel for each, and keep it.
-    make = functools.partial(operations.var_handle_op, old.dtype, value.shape, shared_name=context.anonymous_name())
+    make = functools.partial(operations.var_handle_op, old.dtype, value._shape_tuple(), shared_name=context.anonymous_name())
     handle = make()
     if handle.device != old.device:
         with ops.device(old.device):
@@ -101,6 +101,7 @@ def _new_handle(old, value):
 
 # A network has few shapes, and none of these is ever changed.
 @functools.lru_cache(256)
-def _handle_data(shape, dtype):
-    """What a graph that captures a handle is told about the value behind it."""
-    return handle_data_util.create_handle_data(TensorShape(shape), dtype)
+def _statics(shape, dtype):
+    """A shape as TensorFlow has it, and what a graph that captures a handle is told about the value behind it."""
+    shape = TensorShape(shape)
+    return shape, handle_data_util.create_handle_data(shape, dtype)

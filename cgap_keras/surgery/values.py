@@ -1,18 +1,13 @@
 """The new values of an edit: weights, statistics and optimizer slots, gathered before anything moves."""
 
-import concurrent.futures
 import functools
 import math
-import os
 
 import numpy as np
 
 from cgap_keras.structure.graph import shape_of
 from cgap_keras.surgery.arrays import to_arrays, to_tensor
 from cgap_keras.surgery.gather import edit_slot, edit_weights, edits_of_slot
-
-# From how many elements on a variable is worth a thread, and how many threads the memory of a machine is worth.
-_LARGE, _THREADS = 2**18, 4
 
 
 def new_values(variables, slots, edits, noise, entropy):
@@ -50,20 +45,13 @@ def new_values(variables, slots, edits, noise, entropy):
 
 
 def _done(work):
-    """Carries out `(variable, function of its array)` pairs, those of large ones at once: NumPy lets threads run on.
+    """Carries out `(variable, function of its array)` pairs.
 
-    The largest first: memory that it takes for a moment serves the others then. The others are read, gathered and
-    handed over one after the other in each: a backend's operation takes a third of the time right behind one like it.
+    The largest first: memory that it takes for a moment serves the others then. All are read, then gathered, then
+    handed over: a backend's operation takes a third of the time right behind one like it. Not by threads: the time goes
+    into pages of fresh memory, and the interpreter's lock changes hands too slowly for pieces of a millisecond.
     """
     work.sort(key=lambda pair: -math.prod(shape_of(pair[0])))
-    large = sum(math.prod(shape_of(variable)) >= _LARGE for variable, _ in work)
-    values = []
-    if large > 1:
-        with concurrent.futures.ThreadPoolExecutor(min(_THREADS, os.cpu_count())) as pool:
-            arrays = pool.map(lambda pair: pair[1](*to_arrays([pair[0]])), work[:large])
-            values += [to_tensor(array) for array in arrays]
-    rest = work[len(values) :]
-    arrays = zip(rest, to_arrays([variable for variable, _ in rest]), strict=True)
+    arrays = zip(work, to_arrays([variable for variable, _ in work]), strict=True)
     arrays = [function(array) for (_, function), array in arrays]
-    values += [to_tensor(array) for array in arrays]
-    return [(variable, value) for (variable, _), value in zip(work, values, strict=True)]
+    return [(variable, to_tensor(array)) for (variable, _), array in zip(work, arrays, strict=True)]
