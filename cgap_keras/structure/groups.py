@@ -147,7 +147,8 @@ def _signature(graph):
             call.path,
             id(call.operation),
             [edge.shape for edge in call.outputs],
-            [(id(variable), variable.name, shape_of(variable), variable.dtype) for variable in call.weights],
+            # Its name is given to it for life.
+            [(id(variable), variable.name, shape_of(variable), variable._dtype) for variable in call.weights],
         )
         for call in graph.calls
     ]
@@ -246,8 +247,10 @@ class _Classes:
     def __init__(self, tracer):
         # The last entry of each table is that of `FIXED`.
         self._all = np.append(tracer.units.find(np.arange(tracer.units.count)), FIXED)
-        self._rows = {}
-        rows = {row.tobytes(): row for row in (self._all[bound.labels] for bound in tracer.axes.values())}
+        self._rows, self._of_labels = {}, {}
+        # What belongs to a filter besides it, such as its offset, is bound to the same array.
+        labels = {id(bound.labels): bound.labels for bound in tracer.axes.values()}.values()
+        rows = {row.tobytes(): row for row in (self._all[x] for x in labels)}
         part = np.zeros(tracer.units.count, np.int64)
         first = np.full(tracer.units.count, np.iinfo(np.int64).max)
         offset, parts = 0, 1
@@ -275,7 +278,12 @@ class _Classes:
 
     def read(self, labels):
         """The row of units with these labels."""
-        roots = self._all[labels]
+        if id(labels) not in self._of_labels:
+            # With the labels, so that no other array gets their number.
+            self._of_labels[id(labels)] = labels, self._read(self._all[labels])
+        return self._of_labels[id(labels)][1]
+
+    def _read(self, roots):
         key = roots.tobytes()
         if key not in self._rows:
             group_of = self.group_of[roots]

@@ -22,7 +22,6 @@ class BoundAxis:
     """An axis of a variable with the unit at each of its positions."""
 
     layer: str
-    name: str
     variable: object
     axis: int
     role: str
@@ -150,8 +149,7 @@ class Tracer:
         self.bound.add(id(variable))
         known = self.axes.get(key)
         if known is None:
-            name = f"{call.path}/{variable.name}"
-            self.axes[key] = BoundAxis(call.path, name, variable, key[1], role, np.asarray(labels))
+            self.axes[key] = BoundAxis(call.path, variable, key[1], role, np.asarray(labels))
         elif known.labels is not labels:
             self.tie(known.labels, labels, f"`{call.path}` is called on other channels that belong to no group.")
 

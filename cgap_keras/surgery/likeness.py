@@ -54,15 +54,10 @@ def fingerprint(layer):
     """
     if not isinstance(layer, keras.Layer) or layer._layers or getattr(layer.get_config, "_is_default", False):
         return None
-    skipped, words = _untold(), [str(id(type(layer))), layer.dtype_policy.name]
-    for name, value in vars(layer).items():
-        if name not in skipped:
-            tell = _way_to_tell(type(value))
-            word = tell and tell(value)
-            if word is None:
-                return None
-            words += (name, word)
-    return tuple(words)
+    own = vars(layer)
+    names = _told(tuple(own))
+    words = [describe(own[name]) for name in names]
+    return None if None in words else (type(layer), layer.dtype_policy.name, names, *words)
 
 
 def describe(value):
@@ -103,9 +98,12 @@ def bookkeeping():
     return frozenset(vars(layer)) - {*_SHAPES, "variable"}
 
 
-@functools.cache
-def _untold():
-    return bookkeeping().union(_SHAPES)
+# Layers of one class have the same attributes in the same order.
+@functools.lru_cache(256)
+def _told(names):
+    """Those of some attributes that are a layer's own, and no shape that it saw."""
+    untold = bookkeeping().union(_SHAPES)
+    return tuple(name for name in names if name not in untold)
 
 
 def _are_equal(left, right):

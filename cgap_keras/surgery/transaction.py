@@ -1,7 +1,5 @@
 """All or nothing: attribute changes that are taken back if a later one fails."""
 
-import functools
-
 _MISSING = object()
 
 
@@ -40,7 +38,7 @@ class Transaction:
 
     def set_class(self, owner, kind):
         """Makes an object an instance of another class."""
-        self._undo.append(functools.partial(object.__setattr__, owner, "__class__", type(owner)))
+        self._undo.append((object.__setattr__, owner, "__class__", type(owner)))
         object.__setattr__(owner, "__class__", kind)
 
     def keep(self, owner, *names):
@@ -51,10 +49,11 @@ class Transaction:
     def roll_back(self):
         """Takes every change back, the last one first."""
         while self._undo:
-            self._undo.pop()()
+            function, *arguments = self._undo.pop()
+            function(*arguments)
 
     def _note(self, mapping, key):
-        self._undo.append(functools.partial(_restore, mapping, key, mapping.get(key, _MISSING)))
+        self._undo.append((_restore, mapping, key, mapping.get(key, _MISSING)))
 
 
 def _restore(mapping, key, value):
