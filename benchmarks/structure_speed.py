@@ -31,7 +31,8 @@ CLOCKS = ("wall_s", "cpu_s")
 
 _TENSORFLOW = flags.DEFINE_string("tensorflow_python", sys.executable, "Interpreter with Keras and TensorFlow.")
 _TORCH = flags.DEFINE_string("torch_python", sys.executable, "Interpreter with Keras, PyTorch and Torch-Pruning.")
-_REPEATS = flags.DEFINE_integer("repeats", 6, "Runs of each side in `networks`; the first is reported apart.")
+_REPEATS = flags.DEFINE_integer("repeats", 6, "Runs of a process in `networks`; the first is reported apart.")
+_ROUNDS = flags.DEFINE_integer("rounds", 3, "Processes of each side in `networks`, in turns.")
 _ONLY = flags.DEFINE_multi_enum(
     "only",
     None,
@@ -66,15 +67,21 @@ def measure_networks():
     for network in NETWORKS:
         job = {"network": network, "repeats": _REPEATS.value}
         peers = {
-            "torch_pruning": run_child("torch", job="torch_pruning", **job),
-            "torch_pruning_one_thread": run_child("torch", {"OMP_NUM_THREADS": "1"}, job="torch_pruning", **job),
+            "torch_pruning": ("torch", {}, {"job": "torch_pruning", **job}),
+            "torch_pruning_one_thread": ("torch", {"OMP_NUM_THREADS": "1"}, {"job": "torch_pruning", **job}),
         }
-        ours = {backend: run_child(backend, job="keras", **job) for backend in BACKENDS}
-        sides = peers | ours
-        facts = [{key: side[key] for key in ("parameters", "parameters_after")} for side in sides.values()]
+        ours = {backend: (backend, {}, {"job": "keras", **job}) for backend in BACKENDS}
+        # In turns, since the speed of a shared machine changes from minute to minute.
+        rounds = [
+            {name: run_child(backend, settings, **told) for name, (backend, settings, told) in (peers | ours).items()}
+            for _ in range(_ROUNDS.value)
+        ]
+        facts = [
+            {key: side[key] for key in ("parameters", "parameters_after")} for sides in rounds for side in sides.values()
+        ]
         if facts.count(facts[0]) < len(facts):
             raise ValueError(f"The sides must edit the same network to the same end. Received: {facts}")
-        seconds = {name: summarize(side["runs"]) for name, side in sides.items()}
+        seconds = {name: summarize(*(sides[name]["runs"] for sides in rounds)) for name in peers | ours}
         ratios = {
             f"{peer} / {backend}": {clock: seconds[peer][clock] / seconds[backend][clock] for clock in CLOCKS}
             for peer in peers
@@ -130,10 +137,11 @@ def measure_memory():
     return result
 
 
-def summarize(runs):
-    """The first run apart, and the medians of the others."""
-    keys = runs[0]
-    return {"first_wall_s": runs[0]["wall_s"]} | {key: statistics.median(run[key] for run in runs[1:]) for key in keys}
+def summarize(*processes):
+    """The first run of each process apart, and the medians of the others."""
+    firsts, others = [runs[0] for runs in processes], [run for runs in processes for run in runs[1:]]
+    first = {"first_wall_s": statistics.median(run["wall_s"] for run in firsts)}
+    return first | {key: statistics.median(run[key] for run in others) for key in firsts[0]}
 
 
 def environment():

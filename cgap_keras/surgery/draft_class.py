@@ -42,7 +42,8 @@ def follows_shape(kind):
     is_called_as_any = all(
         getattr(kind, name) is getattr(keras.Layer, name) for name in ("__call__", "compute_output_spec")
     )
-    return is_called_as_any and len(inspect.signature(kind.build).parameters) == 2
+    functions = kind.build, kind.compute_output_shape
+    return is_called_as_any and all(len(inspect.signature(function).parameters) == 2 for function in functions)
 
 
 def _constructor(kind):

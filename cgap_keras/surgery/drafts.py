@@ -95,6 +95,9 @@ def _outputs(draft, args, kwargs):
         return tree.flatten(draft(*args, **kwargs))
     if not draft.built:
         draft.build(tensor.shape)
+    shape = draft.compute_output_shape(tensor.shape)
+    if isinstance(shape, tuple) and all(size is None or isinstance(size, int) for size in shape):
+        return [keras.KerasTensor(shape, draft.compute_dtype, name="draft")]
     return tree.flatten(draft.compute_output_spec(tensor))
 
 
