@@ -57,14 +57,25 @@ def fingerprint(layer):
         return None
     own = vars(layer)
     names = _told(tuple(own))
-    words = [describe(own[name]) for name in names]
-    return None if None in words else (type(layer), layer.dtype_policy.name, names, *words)
+    values = [own[name] for name in names]
+    kinds = tuple(map(type, values))
+    for place, tell in _ways_to_tell(kinds):
+        values[place] = tell and tell(values[place])
+        if values[place] is None:
+            return None
+    return type(layer), layer.dtype_policy.name, names, kinds, *values
 
 
 def describe(value):
     """A value, or its shape and dtype for a symbolic tensor, as a key; `None` if it cannot be told."""
     tell = _way_to_tell(type(value))
     return tell and tell(value)
+
+
+@functools.lru_cache(256)
+def _ways_to_tell(kinds):
+    """`(place, function)` for those among some values that are not plain: plain ones are told by their kind and value."""
+    return tuple((place, _way_to_tell(kind)) for place, kind in enumerate(kinds) if kind not in PLAIN)
 
 
 @functools.cache
