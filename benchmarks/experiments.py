@@ -19,7 +19,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 SCRIPT = pathlib.Path("examples", "train.py")
 
 # What all runs of an experiment have in common, and the methods with what they need besides. What follows a dash names
-# a variant. `retrain` takes the structure of the same seed's `cgap`.
+# a variant. `retrain` takes the structure of the same seed's `cgap`, and of the same variant.
 _MNIST = ("--dataset=mnist", "--currency=params")
 _MNIST_CNN = (*_MNIST, "--augmentation=shift", "--model=mnist_cnn", "--epochs=40", "--fine_tune=0.7")
 # As LeNet-5 is published, on images as they are. Rate and epochs were chosen on validation images: with SGD and its
@@ -47,6 +47,11 @@ _LENET_SEED = ("--capacity=0.1", "--seed_width=0.1")
 _LENET_CGAP = (*_LENET_SEED, *_LENET_EDITS, "--capacity=0.4")
 _LENET_FULL = ("--seed_width=0.25", "--capacity=1", "--growth_share=0.1", "--dense_share=0.4", "--fine_tune=0.5")
 _LENET_FULL = (*_LENET_FULL, "--prune_steps=10")
+# At about the 0.9 M parameters of the pruned VGG-16 that others publish.
+_CIFAR_VGG = (*_CIFAR, "--model=vgg16", "--currency=params", "--target=0.06", "--epochs=4", "--fine_tune=0.35", *_QUICK)
+_VGG_CGAP = ("--capacity=0.25", "--growth_share=0.1", "--dense_share=0.4")
+# Chosen by the rows of `cifar10_vgg16_choices`.
+_VGG_EDITS = ("--scope=local", "--round_to=1", "--fine_tune=0.6")
 _COMPARISON = {"dense": (), "narrow": (), "prune": (), "cgap": (), "retrain": ()}
 
 
@@ -91,10 +96,22 @@ EXPERIMENTS = {
     ),
     # Too short for accuracies to mean anything. To be run on an idle machine, the two methods on a core each.
     "cifar10_resnet20_seconds": ((*_CIFAR_RESNET, "--epochs=3"), {"dense": (), "cgap": ()}),
-    # At about the 0.9 M parameters of the pruned VGG-16 that others publish.
     "cifar10_vgg16": (
-        (*_CIFAR, "--model=vgg16", "--currency=params", "--target=0.06", "--epochs=4", "--fine_tune=0.35", *_QUICK),
-        _COMPARISON | {"cgap": ("--capacity=0.25", "--growth_share=0.1", "--dense_share=0.4")},
+        _CIFAR_VGG,
+        {
+            **(_COMPARISON | {"cgap": (*_VGG_CGAP, *_VGG_EDITS), "prune": _VGG_EDITS}),
+            # As they were before there were rows to choose by.
+            **{"cgap-late": _VGG_CGAP, "prune-late": (), "retrain-late": ()},
+        },
+    ),
+    "cifar10_vgg16_choices": (
+        _CIFAR_VGG,
+        {
+            **{"narrow": (), "cgap": _VGG_CGAP, "cgap-early": (*_VGG_CGAP, "--fine_tune=0.6")},
+            # Equal shares of each layer, and so nearly the narrow network's structure.
+            "cgap-local": (*_VGG_CGAP, *_VGG_EDITS, "--fine_tune=0.35"),
+            "cgap-local-early": (*_VGG_CGAP, *_VGG_EDITS),
+        },
     ),
     # At the 2.1 times fewer multiply-accumulates of the pruned ResNet-56 that others publish, with ResNet-20's choices.
     "cifar10_resnet56": (
@@ -129,6 +146,8 @@ EXPERIMENTS = {
             "cgap-wide-any-width": (*_WIDE, "--round_to=1"),
             "cgap-wide-local-any-width": (*_WIDE, "--round_to=1", "--scope=local"),
             "cgap-early": _EARLY,
+            # As before on a processor that is slow at float32; more of the steps after the last edit.
+            "cgap-early-quick": (*_EARLY, *_QUICK, "--fine_tune=0.6"),
             # In many small edits, the last of them where the learning rate is low.
             "cgap-gradual": (*_GRADUAL, "--round_to=1"),
             "cgap-gradual-local": (*_GRADUAL, "--round_to=1", "--scope=local"),
@@ -165,7 +184,8 @@ def run(method, seed, arguments):
     # A flag that is given twice counts as it is given last.
     command = [f"--method={method.partition('-')[0]}", f"--seed={seed}", f"--out={out}", *arguments]
     if method.startswith("retrain") and not any(x.startswith("--structure") for x in arguments):
-        command.append(f"--structure={folder / f'cgap-{ending}' / 'row.json'}")
+        origin = method.replace("retrain", "cgap", 1)
+        command.append(f"--structure={folder / f'{origin}-{ending}' / 'row.json'}")
     subprocess.run([sys.executable, SCRIPT, *command], check=True, cwd=ROOT)
     return ROOT / out / "row.json"
 
