@@ -44,7 +44,7 @@ Torch-Pruning's time over ours, from the same figures; above 1 this library is t
 
 {compared}
 
-**Torch-Pruning is faster in {behind} of these {all} comparisons**, up to {worst:.1f} times. Its time a layer grows
+**Torch-Pruning is faster in {behind} of these {all} comparisons**, up to {worst:.2f} times. Its time a layer grows
 with the depth (below), ours does not. On TensorFlow much of an edit is not the library's: each weight of another
 shape is read, gets a new resource and is assigned to it, and each layer of another shape takes one of its class made
 anew, whose own constructor and `build` work out what follows from the width. The least that this takes, in seconds,

@@ -76,9 +76,8 @@ def measure_networks():
             {name: run_child(backend, settings, **told) for name, (backend, settings, told) in (peers | ours).items()}
             for _ in range(_ROUNDS.value)
         ]
-        facts = [
-            {key: side[key] for key in ("parameters", "parameters_after")} for sides in rounds for side in sides.values()
-        ]
+        every = [side for sides in rounds for side in sides.values()]
+        facts = [{key: side[key] for key in ("parameters", "parameters_after")} for side in every]
         if facts.count(facts[0]) < len(facts):
             raise ValueError(f"The sides must edit the same network to the same end. Received: {facts}")
         seconds = {name: summarize(*(sides[name]["runs"] for sides in rounds)) for name in peers | ours}

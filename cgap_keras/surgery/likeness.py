@@ -74,7 +74,7 @@ def describe(value):
 
 @functools.lru_cache(256)
 def _ways_to_tell(kinds):
-    """`(place, function)` for those among some values that are not plain: plain ones are told by their kind and value."""
+    """`(place, function)` for those among some values that are not plain: plain ones tell of themselves."""
     return tuple((place, _way_to_tell(kind)) for place, kind in enumerate(kinds) if kind not in PLAIN)
 
 
