@@ -146,7 +146,7 @@ EXPERIMENTS = {
             "cgap-wide-any-width": (*_WIDE, "--round_to=1"),
             "cgap-wide-local-any-width": (*_WIDE, "--round_to=1", "--scope=local"),
             "cgap-early": _EARLY,
-            # As before on a processor that is slow at float32; more of the steps after the last edit.
+            # More steps after the last edit. In the precision of the rows of the test images, unlike those above.
             "cgap-early-quick": (*_EARLY, *_QUICK, "--fine_tune=0.6"),
             # In many small edits, the last of them where the learning rate is low.
             "cgap-gradual": (*_GRADUAL, "--round_to=1"),

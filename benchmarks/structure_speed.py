@@ -86,7 +86,8 @@ def measure_networks():
             for peer in peers
             for backend in ours
         }
-        result[network] = {**facts[0], "seconds": seconds, "ratios": ratios}
+        taken = {"rounds": _ROUNDS.value, "repeats": _REPEATS.value}
+        result[network] = {**facts[0], **taken, "seconds": seconds, "ratios": ratios}
     return result
 
 

@@ -147,7 +147,7 @@ def _signature(graph):
             call.path,
             id(call.operation),
             [edge.shape for edge in call.outputs],
-            # Its name is given to it for life.
+            # Its own dtype: within an autocast scope Keras tells another.
             [(id(variable), variable.name, shape_of(variable), variable._dtype) for variable in call.weights],
         )
         for call in graph.calls
@@ -247,10 +247,8 @@ class _Classes:
     def __init__(self, tracer):
         # The last entry of each table is that of `FIXED`.
         self._all = np.append(tracer.units.find(np.arange(tracer.units.count)), FIXED)
-        self._rows, self._of_labels = {}, {}
-        # What belongs to a filter besides it, such as its offset, is bound to the same array.
-        labels = {id(bound.labels): bound.labels for bound in tracer.axes.values()}.values()
-        rows = {row.tobytes(): row for row in (self._all[x] for x in labels)}
+        self._rows = {}
+        rows = {row.tobytes(): row for row in (self._all[bound.labels] for bound in tracer.axes.values())}
         part = np.zeros(tracer.units.count, np.int64)
         first = np.full(tracer.units.count, np.iinfo(np.int64).max)
         offset, parts = 0, 1
@@ -278,12 +276,7 @@ class _Classes:
 
     def read(self, labels):
         """The row of units with these labels."""
-        if id(labels) not in self._of_labels:
-            # With the labels, so that no other array gets their number.
-            self._of_labels[id(labels)] = labels, self._read(self._all[labels])
-        return self._of_labels[id(labels)][1]
-
-    def _read(self, roots):
+        roots = self._all[labels]
         key = roots.tobytes()
         if key not in self._rows:
             group_of = self.group_of[roots]

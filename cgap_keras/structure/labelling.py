@@ -71,9 +71,7 @@ def apply_rule(call, labels, tracer):
 
 def _quantization(operation):
     """How an operation or a part of it is quantized, or `None`."""
-    if not isinstance(operation, keras.Layer):
-        return None
-    parts = operation._flatten_layers() if operation._layers else (operation,)
+    parts = operation._flatten_layers() if isinstance(operation, keras.Layer) else ()
     return next((mode for part in parts if (mode := part.quantization_mode)), None)
 
 

@@ -93,11 +93,9 @@ def edited_axes(groups, plan, new_units="split"):
     edits, of_row = {}, {}
     for axis in axes.values():
         row = axis.runs, axis.role, axis.layer in producing
-        # Axes with the same units along them share their runs; to compare runs takes longer than what they are for.
-        key = id(axis.runs), *row[1:]
-        if key not in of_row:
-            of_row[key] = _edited_row(*row, copies, read, new_units)
-        edits.setdefault(axis.variable, []).append(EditedAxis(axis.axis, *of_row[key]))
+        if row not in of_row:
+            of_row[row] = _edited_row(*row, copies, read, new_units)
+        edits.setdefault(axis.variable, []).append(EditedAxis(axis.axis, *of_row[row]))
     return {variable: tuple(sorted(changes, key=lambda x: x.axis)) for variable, changes in edits.items()}
 
 

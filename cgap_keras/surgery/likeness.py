@@ -22,7 +22,6 @@ _WITHOUT_SIZE = (
 )
 # What a layer is told by the tensors that reach it.
 _SHAPES = ("_input_spec", "_build_shapes_dict")
-_PLAIN = frozenset(PLAIN)
 _CODE = (types.FunctionType, types.BuiltinFunctionType, type)
 
 
@@ -97,8 +96,6 @@ def _way_to_tell(kind):
 
 
 def _describe_all(values):
-    if _PLAIN.issuperset(map(type, values)):
-        return type(values).__name__ + repr(values)
     words = [describe(value) for value in values]
     return None if None in words else (type(values).__name__, *words)
 
