@@ -55,9 +55,9 @@ _VGG_EDITS = ("--scope=local", "--round_to=1", "--fine_tune=0.6")
 _COMPARISON = {"dense": (), "narrow": (), "prune": (), "cgap": (), "retrain": ()}
 
 
-def _by_hand(name):
-    """The flag for a structure of ResNet-20 that no method has made."""
-    return f"--structure=benchmarks/structures/resnet20_{name}.json"
+def _by_hand(model, names):
+    """`retrain` with each of some structures that no method has made."""
+    return {f"retrain-{name}": (f"--structure=benchmarks/structures/{model}_{name}.json",) for name in names}
 
 
 EXPERIMENTS = {
@@ -88,6 +88,11 @@ EXPERIMENTS = {
             "cgap-long-shift": (*_LENET_SEED, *_LENET_EDITS, "--epochs=30", "--augmentation=shift"),
             "dense-long-shift": ("--epochs=30", "--augmentation=shift"),
         },
+    ),
+    # Which structures of at most 8,190 parameters are good at all; the first is one that CGaP found.
+    "mnist_lenet5_structures": (
+        _MNIST_LENET,
+        _by_hand("lenet5", ("cgap", "wide_convolutions", "wider_convolutions", "wide_second", "wide_dense")),
     ),
     "cifar10_resnet20": (
         (*_CIFAR_RESNET, "--epochs=8", *_QUICK),
@@ -123,7 +128,7 @@ EXPERIMENTS = {
         (*_CIFAR_RESNET, "--epochs=8", *_QUICK),
         {
             "narrow": (),
-            **{f"retrain-{name}": (_by_hand(name),) for name in ("wide_stream", "narrow_stream", "late", "early")},
+            **_by_hand("resnet20", ("wide_stream", "narrow_stream", "late", "early")),
         },
     ),
     "cifar10_resnet20_choices": (

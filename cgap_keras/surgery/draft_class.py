@@ -1,8 +1,8 @@
 """The class that a draft is of: its layer's own, without what Keras does for a layer that is to live.
 
 A draft is made, built and called once, and is gone with the edit. Half of the time that this takes goes into two things
-that it has no use for: every attribute that is set is searched for variables and layers inside it, Keras's own lists of
-what it has found among them, and the signature of the constructor is read anew for each layer.
+that it has no use for: every attribute that is set is searched for variables and layers inside it, by Keras and by the
+backend, Keras's own lists of what it has found among them, and the signature of the constructor is read for each layer.
 """
 
 import functools
@@ -10,10 +10,11 @@ import inspect
 
 import keras
 
+from cgap_keras.surgery.attributes import PLAIN
 from cgap_keras.surgery.likeness import bookkeeping
 
-# Where variables and layers are found, and what the backend makes collections of its own of.
-_TRACKED = (keras.Variable, keras.Layer, keras.Metric, keras.random.SeedGenerator, list, tuple, dict, set)
+# Where layers are found besides variables, and what the backend makes collections of its own of.
+_SEARCHED = (keras.Layer, keras.Metric, keras.random.SeedGenerator, list, tuple, dict, set)
 
 
 @functools.cache
@@ -50,16 +51,22 @@ def _constructor(kind):
     def __init__(self, *args, **kwargs):
         kind.__init__(self, *args, **kwargs)
 
-    # Where `inspect` finds it without a search.
-    __init__.__signature__ = inspect.signature(kind.__init__)
+    # Keras looks through the arguments in it, for classes without a `get_config`; `remake` does without.
+    __init__.__signature__ = inspect.Signature([inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)])
     return __init__
 
 
 def _setter(kind):
     def __setattr__(self, name, value):
-        is_searched = isinstance(value, _TRACKED) and name not in own
-        set_attribute = slow if is_searched else object.__setattr__
-        set_attribute(self, name, value)
+        if isinstance(value, keras.Variable):
+            self._tracker.track(value)
+        elif isinstance(value, _SEARCHED) and name not in own and not _is_plain_tuple(value):
+            return slow(self, name, value)
+        object.__setattr__(self, name, value)
 
     slow, own = kind.__setattr__, bookkeeping()
     return __setattr__
+
+
+def _is_plain_tuple(value):
+    return type(value) is tuple and all(type(item) in PLAIN for item in value)

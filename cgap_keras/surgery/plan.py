@@ -126,16 +126,16 @@ class InversePlan(Plan):
 
 def is_new_unit(index):
     """For each new unit, whether it is a copy: not the first to come from its old unit."""
-    _, first = np.unique(index, return_index=True)
-    new = np.ones(len(index), bool)
-    new[first] = False
-    return new
+    index = np.asarray(index)
+    first = np.zeros(index.max() + 1, int)
+    # Of several writes to one place NumPy keeps the last, so from behind that of the first.
+    first[index[::-1]] = np.arange(len(index))[::-1]
+    return first[index] != np.arange(len(index))
 
 
 def copies_of_unit(index):
     """For each new unit, how many units come from the same old one."""
-    _, inverse, counts = np.unique(index, return_inverse=True, return_counts=True)
-    return counts[inverse]
+    return np.bincount(index)[np.asarray(index)]
 
 
 def _checked_index(name, index):
