@@ -47,10 +47,9 @@ Torch-Pruning's time over ours, from the same figures; above 1 this library is t
 **This library is the faster one in {ahead} of these {all} comparisons**; the least of the ratios is {least:.2f}. Time
 a layer grows with the depth for Torch-Pruning (below), and not for this library. On TensorFlow much of an edit is not
 the library's: each weight of another shape is read, gets a new resource and is assigned to it, and each layer of
-another shape takes one of its class made
-anew, whose own constructor and `build` work out what follows from the width. The least that this takes, in seconds,
-without the groups, the gathering of weights, the `tf.Variable` around each resource and the building and calling of
-layers:
+another shape takes one of its class made anew, whose own constructor and `build` work out what follows from the width.
+The least that this takes, in seconds, without the groups, the gathering of weights, the `tf.Variable` around each
+resource and the building and calling of layers:
 
 {floors}
 
