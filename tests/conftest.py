@@ -14,6 +14,9 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+# TensorFlow has read it by now. The programs that tests start decide for themselves.
+del os.environ["TF_ENABLE_ONEDNN_OPTS"]
+
 # A first example traces a model and takes seconds, so there is no deadline; a fixed choice of examples makes a failure
 # come back.
 settings.register_profile("repeatable", deadline=None, derandomize=True)
