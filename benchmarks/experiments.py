@@ -55,8 +55,8 @@ _VGG_EDITS = ("--scope=local", "--round_to=1", "--fine_tune=0.6")
 _COMPARISON = {"dense": (), "narrow": (), "prune": (), "cgap": (), "retrain": ()}
 
 
-def _by_hand(model, names):
-    """`retrain` with each of some structures that no method has made."""
+def _structures(model, names):
+    """`retrain` with each of some structures of `benchmarks/structures`."""
     return {f"retrain-{name}": (f"--structure=benchmarks/structures/{model}_{name}.json",) for name in names}
 
 
@@ -92,7 +92,7 @@ EXPERIMENTS = {
     # Which structures of at most 8,190 parameters are good at all; the first is one that CGaP found.
     "mnist_lenet5_structures": (
         _MNIST_LENET,
-        _by_hand("lenet5", ("cgap", "wide_convolutions", "wider_convolutions", "wide_second", "wide_dense")),
+        _structures("lenet5", ("cgap", "wide_convolutions", "wider_convolutions", "wide_second", "wide_dense")),
     ),
     "cifar10_resnet20": (
         (*_CIFAR_RESNET, "--epochs=8", *_QUICK),
@@ -128,7 +128,7 @@ EXPERIMENTS = {
         (*_CIFAR_RESNET, "--epochs=8", *_QUICK),
         {
             "narrow": (),
-            **_by_hand("resnet20", ("wide_stream", "narrow_stream", "late", "early")),
+            **_structures("resnet20", ("wide_stream", "narrow_stream", "late", "early")),
         },
     ),
     "cifar10_resnet20_choices": (
