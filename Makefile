@@ -23,7 +23,7 @@ TORCH_EXTRAS := torch,test
 
 # What has to hold on every Keras backend.
 CORE_TESTS := tests/structure tests/surgery tests/saliency tests/policy tests/callbacks tests/distribution tests/zoo \
-	tests/test_cost.py tests/test_statistics.py
+	tests/statistics tests/test_cost.py
 
 # What holds on PyTorch alone.
 TORCH_TESTS := tests/examples/test_fused_kernels.py

@@ -99,6 +99,11 @@ EXPERIMENTS = {
         # Chosen by the rows of `cifar10_resnet20_choices`; CGaP's last edit comes early enough for 0.6 of the training.
         _COMPARISON | {"cgap": (*_EARLY, "--fine_tune=0.42"), "prune": _LATE},
     ),
+    # Three times as long, with the same choices: what the length is worth to whom.
+    "cifar10_resnet20_long": (
+        (*_CIFAR_RESNET, "--epochs=24", *_QUICK),
+        _COMPARISON | {"cgap": (*_EARLY, "--fine_tune=0.42"), "prune": _LATE},
+    ),
     # Too short for accuracies to mean anything. To be run on an idle machine, the two methods on a core each.
     "cifar10_resnet20_seconds": ((*_CIFAR_RESNET, "--epochs=3"), {"dense": (), "cgap": ()}),
     "cifar10_vgg16": (

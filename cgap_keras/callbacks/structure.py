@@ -12,6 +12,7 @@ from cgap_keras.callbacks.triggers import as_triggers
 from cgap_keras.cost import cost
 from cgap_keras.distribution import agree, check_cluster, check_distribution, is_first_process
 from cgap_keras.report.history import Edit
+from cgap_keras.statistics import in_training as statistics
 from cgap_keras.structure.groups import find_groups
 from cgap_keras.surgery.apply import apply
 from cgap_keras.surgery.live import pull_state, push_state
@@ -25,7 +26,8 @@ class StructureCallback(keras.callbacks.Callback):
     """Edits the structure of a model inside `fit`, phase by phase: the general form of `cgap_keras.CGaP`.
 
     Edits come before an epoch rather than after one, or before a batch, so that the validation and the checkpoints of
-    an epoch see the structure that was trained in it.
+    an epoch see the structure that was trained in it. After a pruning, what batch normalisation knows of the time
+    before is taken out of its statistics by then, see docs/method.md.
 
     Args:
         phases: The policies that propose edits, each until it has come to its end: `cgap_keras.GrowthPolicy`,
@@ -97,6 +99,7 @@ class StructureCallback(keras.callbacks.Callback):
         return {
             "history": [edit.to_dict() for edit in self.history],
             "carried": [keras.ops.convert_to_numpy(variable.value) for variable in self.carried_variables],
+            "statistics": statistics.get_state(self.model),
             **{name: getattr(self, name) for name in _STATE},
         }
 
@@ -105,6 +108,7 @@ class StructureCallback(keras.callbacks.Callback):
         self.history, self._cost = [Edit.from_dict(edit) for edit in state["history"]], cost(self.model)
         for name in _STATE:
             setattr(self, name, state[name])
+        statistics.set_state(self.model, state["statistics"])
         self._saliency.stop()
         self._listen_if_due()
         for variable, value in zip(self.carried_variables, state["carried"], strict=True):
@@ -114,6 +118,7 @@ class StructureCallback(keras.callbacks.Callback):
         self._check_siblings()
         self._reset()
         check_distribution(self.model)
+        statistics.forget_all(self.model)
         groups = find_groups(self.model)
         if all(group.frozen for group in groups):
             reasons = "; ".join(f"{group.name}: {group.frozen}" for group in groups)
@@ -147,7 +152,11 @@ class StructureCallback(keras.callbacks.Callback):
             before, self._batches = self._batches, batch + 1
             self._seen = self._trigger.after_batches(self._seen, self._batches - before)
 
+    def on_test_begin(self, logs=None):
+        statistics.settle(self.model)
+
     def on_epoch_end(self, epoch, logs=None):
+        statistics.settle(self.model)
         self._epoch, self._batches = epoch + 1, 0
         self._seen = self._trigger.after_epoch(self._seen, self.model, logs or {})
 
@@ -165,6 +174,7 @@ class StructureCallback(keras.callbacks.Callback):
         """Enters an edit that somebody else has made in the middle of this training."""
         if not self._is_editing:
             transaction.keep(self, "history", "_cost", "_seen")
+            statistics.forget_all(self.model)
             self._record("edit", report)
             self._seen = self._trigger.after_edit_of_another(self._seen)
 
@@ -200,6 +210,7 @@ class StructureCallback(keras.callbacks.Callback):
         """One edit: score, decide, apply."""
         start = time.perf_counter()
         pull_state(self.model)
+        statistics.settle(self.model)
         groups, seed = free_groups(self.model), self._seed_of_edit()
         scores = agree(self._saliency.scores(self.model, groups, seed))
         self._saliency.stop()
@@ -208,6 +219,8 @@ class StructureCallback(keras.callbacks.Callback):
             plan, phase = self._propose(groups, scores)
             if plan is not None:
                 report = apply(self.model, plan, seed=seed, **phase.apply_options)
+                if any(len(set(index)) < report.widths_before[name] for name, index in plan.items()):
+                    statistics.begin(self.model)
                 self._record(phase.kind, report, scores, time.perf_counter() - start)
                 self._say(self.history[-1].describe())
             self._listen_if_due()

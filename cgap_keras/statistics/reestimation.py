@@ -7,6 +7,7 @@ import numpy as np
 from keras import tree
 
 from cgap_keras.distribution import has_several_processes
+from cgap_keras.statistics.in_training import forget
 from cgap_keras.surgery.live import pull_state
 from cgap_keras.surgery.transaction import Transaction
 
@@ -104,6 +105,7 @@ class _Listener:
             variable.assign(value)
 
     def set_means(self):
+        forget(self.layer)
         layer, (mean, variance) = self.layer, (total / self.total for total in self._sums)
         layer.moving_mean.assign(mean)
         layer.moving_variance.assign(variance)
