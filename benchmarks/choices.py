@@ -80,6 +80,8 @@ OPTIONS = {
     "pruning.round_to": (1, 8),
     "pruning.floor": (0.0, 0.25, 0.5),
 }
+# LeNet-5 has no batch normalisation.
+_IMPOSSIBLE = {("mnist", "criterion", "bn_scale")}
 
 _MNIST = flags.DEFINE_string("mnist", "mnist", "MNIST, as examples/train.py takes a data set.")
 _TASKS = flags.DEFINE_list("tasks", list(TASKS), "Which tasks.")
@@ -111,7 +113,7 @@ def wanted(tasks, options, seeds):
         yield task, "defaults", None, seed
     for option, seed, task in itertools.product(options, seeds, tasks):
         for value in OPTIONS[option]:
-            if value != default(option):
+            if value != default(option) and (task, option, value) not in _IMPOSSIBLE:
                 yield task, option, value, seed
 
 
