@@ -169,7 +169,7 @@ def page(result):
     # A single seed says nothing.
     tried = {run["option"] for run in runs if run["seed"] > 0}
     tables = [f"## `{option}`\n\n{table(option, runs)}" for option in OPTIONS if option in tried]
-    return PAGE_TEXT.format(command=COMMAND, remark=remark, tables="\n\n".join(tables))
+    return PAGE_TEXT.format(command=COMMAND, remark=remark, ahead=ahead(runs), tables="\n\n".join(tables))
 
 
 def table(option, runs):
@@ -177,36 +177,53 @@ def table(option, runs):
     tasks = list(TASKS)
     rows = [["value", *(f"{task}: accuracy, difference" for task in tasks)], ["---"] * (1 + len(tasks))]
     for value in OPTIONS[option]:
-        is_default = value == default(option)
-        label = f"`{value!r}`{' (default)' if is_default else ''}"
-        key = ("defaults", None) if is_default else (option, value)
-        rows.append([label, *(cell(*(by_seed(runs, task, *k) for k in (key, ("defaults", None)))) for task in tasks)])
+        label = f"`{value!r}`{' (default)' if value == default(option) else ''}"
+        rows.append([label, *(cell(runs, task, option, value) for task in tasks)])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def by_seed(runs, task, option, value):
-    """`{seed: accuracy in percent}` of some runs."""
-    chosen = [run for run in runs if (run["task"], run["option"], run["value"]) == (task, option, value)]
-    return {run["seed"]: 100 * run["validation_accuracy"] for run in chosen}
-
-
-def cell(accuracies, defaults):
-    """The mean, and the difference to the defaults, seed by seed, with its standard error."""
-    differences = [accuracies[seed] - defaults[seed] for seed in accuracies if seed in defaults]
-    if len(differences) < 2:
+def cell(runs, task, option, value):
+    """The mean, and the difference to the defaults with its error."""
+    accuracies = by_seed(runs, task, option, value)
+    if len(accuracies) < 2:
         return "-"
     mean = f"{statistics.mean(accuracies.values()):.2f} %"
-    if accuracies == defaults:
+    if value == default(option):
         return mean
-    error = statistics.stdev(differences) / math.sqrt(len(differences))
-    return f"{mean}, {statistics.mean(differences):+.2f} ± {error:.2f}"
+    return "{}, {:+.2f} ± {:.2f}".format(mean, *difference(runs, task, option, value))
+
+
+def ahead(runs):
+    """The values that are ahead of their default on every task by more than twice the error."""
+    tried = {(run["option"], run["value"]) for run in runs if run["seed"] > 0 and run["option"] != "defaults"}
+    differences = {key: [difference(runs, task, *key) for task in TASKS if by_seed(runs, task, *key)] for key in tried}
+    names = sorted(
+        f"`{option}={value!r}`" for (option, value), found in differences.items() if all(m > 2 * e for m, e in found)
+    )
+    return ", ".join(names) or "no value"
+
+
+def difference(runs, task, option, value):
+    """The difference to the defaults, seed by seed: mean and standard error."""
+    accuracies, defaults = by_seed(runs, task, option, value), by_seed(runs, task, option, default(option))
+    differences = [accuracies[seed] - defaults[seed] for seed in accuracies if seed in defaults]
+    # Rounded, and not -0.0.
+    return round(statistics.mean(differences), 4) + 0.0, statistics.stdev(differences) / math.sqrt(len(differences))
+
+
+def by_seed(runs, task, option, value):
+    """`{seed: accuracy in percent}` of the runs with a value of an option."""
+    key = (task, "defaults", None) if value == default(option) else (task, option, value)
+    chosen = [run for run in runs if (run["task"], run["option"], run["value"]) == key]
+    return {run["seed"]: 100 * run["validation_accuracy"] for run in chosen}
 
 
 PAGE_TEXT = """# What the defaults rest on
 
 One option of CGaP varied at a time, everything else at its default, to the same budgets; accuracies on images held out
 of the training data, means over seeds. Behind each the difference to the defaults, seed by seed, with its standard
-error: what is smaller than twice that says nothing.{remark} Tasks, seeds, widths and single runs are in
+error: what is smaller than twice that says nothing.{remark}
+Ahead of its default by more than that on every task is {ahead}. Tasks, seeds, widths and single runs are in
 `benchmarks/results/choices.json`; made by
 
     {command}
