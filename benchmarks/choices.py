@@ -196,11 +196,12 @@ def cell(runs, task, option, value):
 def ahead(runs):
     """The values that are ahead of their default on every task by more than twice the error."""
     tried = {(run["option"], run["value"]) for run in runs if run["seed"] > 0 and run["option"] != "defaults"}
-    differences = {key: [difference(runs, task, *key) for task in TASKS if by_seed(runs, task, *key)] for key in tried}
-    names = sorted(
-        f"`{option}={value!r}`" for (option, value), found in differences.items() if all(m > 2 * e for m, e in found)
-    )
-    return ", ".join(names) or "no value"
+    names = []
+    for key in tried:
+        found = [difference(runs, task, *key) for task in TASKS if len(by_seed(runs, task, *key)) > 1]
+        if found and all(mean > 2 * error for mean, error in found):
+            names.append("`{}={!r}`".format(*key))
+    return ", ".join(sorted(names)) or "no value"
 
 
 def difference(runs, task, option, value):

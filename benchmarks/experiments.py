@@ -53,6 +53,8 @@ _VGG_CGAP = ("--capacity=0.25", "--growth_share=0.1", "--dense_share=0.4")
 # Chosen by the rows of `cifar10_vgg16_choices`.
 _VGG_EDITS = ("--scope=local", "--round_to=1", "--fine_tune=0.6")
 _COMPARISON = {"dense": (), "narrow": (), "prune": (), "cgap": (), "retrain": ()}
+# Chosen by the rows of `cifar10_resnet20_choices`; CGaP's last edit comes early enough for 0.6 of the training.
+_RESNETS = _COMPARISON | {"cgap": (*_EARLY, "--fine_tune=0.42"), "prune": _LATE}
 
 
 def _structures(model, names):
@@ -96,13 +98,12 @@ EXPERIMENTS = {
     ),
     "cifar10_resnet20": (
         (*_CIFAR_RESNET, "--epochs=8", *_QUICK),
-        # Chosen by the rows of `cifar10_resnet20_choices`; CGaP's last edit comes early enough for 0.6 of the training.
-        _COMPARISON | {"cgap": (*_EARLY, "--fine_tune=0.42"), "prune": _LATE},
+        _RESNETS,
     ),
     # Three times as long, with the same choices: what the length is worth to whom.
     "cifar10_resnet20_long": (
         (*_CIFAR_RESNET, "--epochs=24", *_QUICK),
-        _COMPARISON | {"cgap": (*_EARLY, "--fine_tune=0.42"), "prune": _LATE},
+        _RESNETS,
     ),
     # Too short for accuracies to mean anything. To be run on an idle machine, the two methods on a core each.
     "cifar10_resnet20_seconds": ((*_CIFAR_RESNET, "--epochs=3"), {"dense": (), "cgap": ()}),
@@ -126,7 +127,7 @@ EXPERIMENTS = {
     # At the 2.1 times fewer multiply-accumulates of the pruned ResNet-56 that others publish, with ResNet-20's choices.
     "cifar10_resnet56": (
         (*_CIFAR, "--model=resnet56", "--target=0.476", "--epochs=4", *_QUICK),
-        _COMPARISON | {"cgap": (*_EARLY, "--fine_tune=0.42"), "prune": _LATE},
+        _RESNETS,
     ),
     # Which structures of equal cost are good at all, whoever finds them.
     "cifar10_resnet20_structures": (

@@ -10,6 +10,7 @@ from cgap_keras.statistics import in_training
 from tests.callbacks.quick import QUICK, compiles_often
 from tests.callbacks.test_backup import Interrupt, everything, interrupted
 from tests.models import difference, randomize, same_values, values_of
+from tests.statistics.test_reestimation import normalizations, statistics_of
 
 EXAMPLES, MOMENTUM = 16, 0.9
 
@@ -63,14 +64,6 @@ def fit(model, *callbacks, epochs=2, repeats=3, **options):
 
 def pruning(model, **options):
     return Pruning(cost(model).params // 2, steps=1, round_to=1, criterion="l1", **options)
-
-
-def normalizations(model):
-    return model.get_layer("encoder").get_layer("norm"), model.get_layer("top")
-
-
-def statistics_of(model):
-    return [x for layer in normalizations(model) for x in values_of([layer.moving_mean, layer.moving_variance])]
 
 
 def expected_statistics(model):
